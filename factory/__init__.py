@@ -1,0 +1,1 @@
+"""What is made: problems, traces, verdicts, picks, datasets, students. Imports `verifiers`, never `flows`."""

@@ -1,0 +1,278 @@
+"""The lake: append-only tables of Parquet parts and journals in one folder, read through DuckDB views.
+
+Nothing is updated in place. A part is written under a hidden name and renamed, so a reader sees all of it or nothing;
+any number of processes may read while one run writes. `data/README.md` documents every column of `TABLES`.
+
+    DIR/lake.json  DIR/tables/<table>/*.parquet  DIR/journal/<table>-*.jsonl  DIR/datasets/  DIR/students/  DIR/logs/
+"""
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory import journal
+from factory.protocols import UserError
+
+VERSION = 1
+S, I, F, B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+TABLES: dict[str, dict[str, pa.DataType]] = {
+    "problems": dict(id=S, prompt=S, reference=S, verifier=S, source=S, domain=S, split=S, licence=S, meta=S),
+    "set_aside": dict(id=S, run_id=S, where=S, prompt=S, reference=S, verifier=S, reason=S),
+    "runs": dict(id=S, name=S, recipe=S, teacher=S, strategy=S, samples=I, started=S),
+    "members": dict(id=S, run_id=S, problem_id=S, part=S),
+    "traces": dict(id=S, problem_id=S, teacher=S, strategy=S, sample=I, round=I, thinking=S, response=S, raw=S,
+                   finish_reason=S, prompt_tokens=I, completion_tokens=I, thinking_tokens=I, mean_logprob=F,
+                   seconds=F, cost=F, created=S),
+    "steps": dict(id=S, trace_id=S, index=I, kind=S, text=S, parent=I, value=F, visits=I, state=S),
+    "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=I, created=S),
+    "verdicts": dict(id=S, trace_id=S, verifier=S, version=I, status=S, answer=S, reason=S, grade=S, seconds=F),
+    "measurements": dict(id=S, trace_id=S, measure=S, params=S, version=I, value=F),
+    "selections": dict(id=S, run_id=S, dataset=S, selector=S, rules=S, picks=I, drops=I, created=S),
+    "picks": dict(id=S, selection=S, run_id=S, dataset=S, problem_id=S, chosen=S, rejected=S, why=S),
+    "drops": dict(id=S, selection=S, run_id=S, dataset=S, trace_id=S, reason=S),
+    "datasets": dict(id=S, selection=S, run_id=S, name=S, emitter=S, rows=I, path=S, digest=S, created=S),
+    "students": dict(id=S, run_id=S, name=S, plugin=S, params=S, base=S, dataset=S, path=S, figures=S, created=S),
+    "evaluations": dict(id=S, run_id=S, model=S, path=S, teacher=S, problems=I, samples=I, undecided=I, pass_at_1=F,
+                        low=F, high=F, gain=F, gain_low=F, gain_high=F, tokens=I, created=S),
+    "timings": dict(id=S, run_id=S, stage=S, part=S, seconds=F, tokens=I, rows=I, created=S),
+}
+"""Every table with its columns; `id` is always the first."""
+
+JOURNALED = ("traces", "failures", "steps")
+SEGMENT_ROWS, SEGMENT_BYTES = 4096, 128 * 2**20
+"""A journal segment is compacted when it holds so many rows or bytes."""
+
+
+def now() -> str:
+    """UTC time to the millisecond, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() * 1000) % 1000:03d}Z"
+
+
+class Lake:
+    """One lake folder. Reading needs no lock; `writing()` is held by one run at a time."""
+
+    def __init__(self, folder: Path | str, create: bool = True) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "lake.json").exists():
+            if not create:
+                raise UserError(f"there is no lake in {self.folder}: run a recipe first, or name one with --lake DIR")
+            self._create()
+        self._refuse_newer()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._journals: dict[str, journal.Journal] = {}
+
+    # -- making and opening --------------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        for table in TABLES:
+            (self.folder / "tables" / table).mkdir(parents=True, exist_ok=True)
+            self._write_part(table, [], "part-000000-schema")
+        (self.folder / "journal").mkdir(exist_ok=True)
+        for table in JOURNALED:
+            (self.folder / "journal" / f"{table}-empty.jsonl").touch()
+        _replace(self.folder / "lake.json", json.dumps({"version": VERSION}).encode())
+
+    def _refuse_newer(self) -> None:
+        try:
+            found = json.loads((self.folder / "lake.json").read_text())["version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.folder}/lake.json is not readable: it should be "
+                            f'{{"version": {VERSION}}}; mend it, or name another lake with --lake DIR') from error
+        if found != VERSION:
+            newer = "upgrade cot-factory" if isinstance(found, int) and found > VERSION else "use the version that made it"
+            raise UserError(f"the lake {self.folder} has version {found} and this program reads version {VERSION}: "
+                            f"{newer}, or name another lake with --lake DIR")
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the one writer: waits for another run, heals what a crash left, and compacts the journals at the end."""
+        with open(self.folder / ".lock", "a+") as lock:
+            self._wait_for(lock)
+            self._heal()
+            try:
+                yield
+            finally:
+                self.compact()
+
+    def _wait_for(self, lock: Any) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another run is writing to {self.folder}: waiting for it to end (Ctrl-C gives up)", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def _heal(self) -> None:
+        """Compact the segments of a writer that died; say what was cut off or set aside."""
+        for path in sorted((self.folder / "journal").glob("*-*.jsonl")):
+            if path.stem.endswith("-empty"):
+                continue
+            found = journal.recover(path, self.folder / "journal" / "quarantine")
+            if found.torn or found.malformed:
+                print(f"{path}: a torn last line of {found.torn} bytes was cut off and {len(found.malformed)} malformed "
+                      f"lines were moved to {path.parent}/quarantine; the {len(found.rows)} whole rows are kept",
+                      file=sys.stderr)
+            self._seal(path, found.rows)
+        for stale in self.folder.glob("tables/*/.*.tmp"):
+            stale.unlink(missing_ok=True)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def append(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows as one new part, all or nothing. The caller adds only rows whose id the table lacks."""
+        if rows:
+            self._write_part(table, rows, f"part-{uuid.uuid4().hex[:12]}")
+
+    def append_new(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """`append` of those rows whose id the table lacks, each once; returns how many there were."""
+        have = self.ids(table)
+        fresh = list({row["id"]: row for row in rows if row["id"] not in have}.values())
+        self.append(table, fresh)
+        return len(fresh)
+
+    def journal(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Durable append of rows that cost money; compacts the segment when it is large."""
+        segment = self._journals.get(table) or self._journals.setdefault(
+            table, journal.Journal(self.folder / "journal", table))
+        segment.append([_clean(row) for row in rows])
+        if segment.rows >= SEGMENT_ROWS or segment.bytes >= SEGMENT_BYTES:
+            self._close(table)
+
+    def compact(self) -> None:
+        """Turn open journal segments into Parquet parts."""
+        for table in list(self._journals):
+            self._close(table)
+
+    def _close(self, table: str) -> None:
+        segment = self._journals.pop(table)
+        segment.close()
+        self._seal(segment.path, journal.read(segment.path).rows)
+
+    def _seal(self, segment: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+        table = segment.stem.rpartition("-")[0]
+        if rows:
+            self._write_part(table, rows, f"part-{segment.stem}")
+        segment.unlink(missing_ok=True)
+
+    def _write_part(self, table: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        schema = pa.schema(list(TABLES[table].items()))
+        clean = [_clean(row) for row in rows]
+        columns = {field: pa.array([row.get(field) for row in clean], kind) for field, kind in TABLES[table].items()}
+        folder = self.folder / "tables" / table
+        hidden = folder / f".{name}.tmp"
+        with open(hidden, "wb") as file:
+            pq.write_table(pa.table(columns, schema=schema), file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.rename(folder / f"{name}.parquet")
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """An in-memory DuckDB with one view a table; a cursor of its own for each call, so threads may share a lake."""
+        if self._connection is None:
+            connection = duckdb.connect()
+            connection.execute("SET enable_progress_bar = false")
+            for table in TABLES:
+                connection.execute(f'CREATE VIEW "{table}" AS {self._view(table)}')
+            for statement in VIEWS:
+                connection.execute(statement)
+            self._connection = connection
+        return self._connection.cursor()
+
+    def _view(self, table: str) -> str:
+        parts = f"SELECT * FROM read_parquet({_literal(self.folder / 'tables' / table / '*.parquet')})"
+        if table not in JOURNALED:
+            return parts
+        kinds = {S: "VARCHAR", I: "BIGINT", F: "DOUBLE", B: "BOOLEAN"}
+        columns = ", ".join(f"'{name}': '{kinds[kind]}'" for name, kind in TABLES[table].items())
+        lines = (f"SELECT * FROM read_json({_literal(self.folder / 'journal' / f'{table}-*.jsonl')}, "
+                 f"format='newline_delimited', columns={{{columns}}}, ignore_errors=true)")
+        # A segment that was just compacted can still lie beside its part for a moment: the part wins.
+        return (f"WITH parts AS ({parts}) SELECT * FROM parts UNION ALL BY NAME "
+                f"SELECT * FROM ({lines}) WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM parts)")
+
+    def sql(self, query: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        """Run a query over the views; `.fetchall()`, `.df()`, `.arrow()` read it. Raises duckdb.Error."""
+        for attempt in itertools.count():
+            try:
+                return self.connect().execute(query, list(params))
+            except duckdb.IOException:
+                # A journal segment can vanish between the listing and the reading while a run compacts it.
+                if attempt == 4:
+                    raise
+                time.sleep(0.05)
+        raise AssertionError("unreachable")
+
+    def rows(self, query: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The query's rows as dictionaries."""
+        cursor = self.sql(query, params)
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def value(self, query: str, params: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.sql(query, params).fetchone()
+        return row[0] if row else None
+
+    def ids(self, table: str) -> set[str]:
+        """All ids of a table."""
+        return {row[0] for row in self.sql(f'SELECT id FROM "{table}"').fetchall()}
+
+    # -- places --------------------------------------------------------------------------------------------------
+
+    def place(self, *parts: str) -> Path:
+        """A folder for what a run makes beside the tables: datasets, students, logs, plots."""
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+VIEWS = (
+    # A trace's verdict of now: the newest version of the problem's own verifier.
+    """CREATE VIEW judged AS
+       SELECT v.* FROM verdicts v QUALIFY row_number() OVER (PARTITION BY trace_id, verifier ORDER BY version DESC) = 1""",
+    # Which traces belong to a run: its problems, asked of its teacher in its way.
+    """CREATE VIEW run_traces AS
+       SELECT r.id AS run_id, r.name AS run, m.part, t.* FROM runs r
+       JOIN members m ON m.run_id = r.id AND m.part = 'train'
+       JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = r.teacher AND t.strategy = r.strategy
+            AND t.sample < r.samples""",
+)
+
+
+def _clean(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with NUL and lone surrogates as U+FFFD: neither Parquet nor DuckDB's JSON reader can hold them."""
+    return {key: _text(value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def _text(value: str) -> str:
+    value = value.replace("\0", "\ufffd")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a small file so that it is old or new, never half."""
+    hidden = path.with_name(f".{path.name}.tmp")
+    hidden.write_bytes(content)
+    hidden.rename(path)

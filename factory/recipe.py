@@ -1,0 +1,212 @@
+"""A recipe: one TOML file that says what to make. Validated, unknown keys refused, errors in one sentence."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from factory.plugins import did_you_mean
+from factory.protocols import UserError
+from factory.records import content_id
+
+
+class Plugin(BaseModel):
+    """A plugin by name with its parameters: `"shortest"`, or `{plugin = "shortest", per_problem = 2}`."""
+
+    model_config = ConfigDict(frozen=True)
+    plugin: str
+    params: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"plugin": value}
+        if isinstance(value, dict) and set(value) != {"plugin", "params"}:
+            return {"plugin": value.get("plugin"), "params": {k: v for k, v in value.items() if k != "plugin"}}
+        return value
+
+    def with_params(self, **more: Any) -> "Plugin":
+        """The same plugin with further parameters."""
+        return Plugin(plugin=self.plugin, params={**self.params, **more})
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Generate(Strict):
+    """How a problem is asked: the strategy, how many samples, and when to give up."""
+
+    strategy: Plugin = Plugin(plugin="sample")
+    samples: int = Field(4, ge=1)
+    attempts: int = Field(4, ge=1)
+    abort_after: int = Field(50, ge=1)
+
+
+class Verify(Strict):
+    """Limits of one verification: seconds, megabytes; `workers` processes."""
+
+    timeout: float = Field(10.0, gt=0)
+    memory_mb: int = Field(4096, ge=256)
+    workers: int = Field(2, ge=1)
+
+
+class DatasetSpec(Strict):
+    """A dataset to be: which traces (selector), in which form (emitter)."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    selector: Plugin
+    emitter: Plugin
+
+
+class StudentSpec(Strict):
+    """A training: `base` is a model folder or the name of an earlier student of this recipe."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    base: str
+    dataset: str
+    trainer: Plugin
+
+
+class Evaluate(Strict):
+    """Held-out problems, asked of each student (and of its base) through a teacher plugin whose `model` is filled in."""
+
+    problems: Plugin
+    teacher: Plugin
+    samples: int = Field(1, ge=1)
+    strategy: Plugin = Plugin(plugin="sample")
+
+
+class Tasks(Strict):
+    """How the flow runs the shards of the CPU stages: rows a shard, Prefect's task runner, retries."""
+
+    shard: int = Field(2000, ge=1)
+    runner: str = Field("threads", pattern="^(threads|processes|ray|dask)$")
+    retries: int = Field(1, ge=0)
+
+
+class Recipe(Strict):
+    """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    problems: list[Plugin] = Field(min_length=1)
+    teacher: Plugin
+    generate: Generate = Generate()  # type: ignore[call-arg]
+    verify: Verify = Verify()  # type: ignore[call-arg]
+    measures: list[Plugin] = []
+    rules: dict[str, str] = {}
+    datasets: list[DatasetSpec] = []
+    students: list[StudentSpec] = []
+    evaluate: Evaluate | None = None
+    tasks: Tasks = Tasks()  # type: ignore[call-arg]
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        earlier: list[str] = []
+        datasets = [d.name for d in self.datasets]
+        for student in self.students:
+            if student.dataset not in datasets:
+                raise ValueError(f"the student '{student.name}' asks for the dataset '{student.dataset}'"
+                                 f"{did_you_mean(student.dataset, datasets)}")
+            if student.name in earlier:
+                raise ValueError(f"two students are called '{student.name}': rename one")
+            earlier.append(student.name)
+        if len(set(datasets)) != len(datasets):
+            raise ValueError("two datasets have the same name: rename one")
+        return self
+
+    @property
+    def id(self) -> str:
+        """Hash of the recipe's content: a run is a recipe."""
+        return content_id("run", self.model_dump(mode="json", exclude={"tasks"}))
+
+    def json_text(self) -> str:
+        return self.model_dump_json()
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe with `--set key=value` settings applied. Raises UserError in one sentence."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        beside = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        raise UserError(f"there is no recipe {path}{did_you_mean(path.name, beside)}") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder: name a recipe file in it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+    for setting in settings:
+        _set(values, setting)
+    return validate(values, str(path))
+
+
+def validate(values: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe from plain values."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_sentence(error)}") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{path}'{did_you_mean(str(first['loc'][-1]), _siblings(first['loc']))}"
+    if first["type"] == "missing":
+        return f"the key '{path}' is missing"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    return f"{path} = {first['input']!r}: {first['msg'][0].lower() + first['msg'][1:]}"
+
+
+def _siblings(location: Sequence[str | int]) -> list[str]:
+    """The keys that are allowed where an unknown one stood."""
+    model: Any = Recipe
+    for part in location[:-1]:
+        if isinstance(part, str) and hasattr(model, "model_fields"):
+            model = next((a for a in _models(model.model_fields[part].annotation)), model)
+    return sorted(model.model_fields)
+
+
+def _models(annotation: Any) -> list[Any]:
+    found = [annotation, *getattr(annotation, "__args__", ())]
+    return [a for a in found if isinstance(a, type) and issubclass(a, BaseModel)]
+
+
+def _set(values: dict[str, Any], setting: str) -> None:
+    """Apply one `key.sub.0.key=value`; the value is read as TOML, else taken as text."""
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise UserError(f"--set {setting}: write it as key=value, for example --set generate.samples=2")
+    here: Any = values
+    parts = key.strip().split(".")
+    try:
+        for part in parts[:-1]:
+            here = here[int(part)] if isinstance(here, list) else here.setdefault(part, {})
+        here[int(parts[-1]) if isinstance(here, list) else parts[-1]] = _value(text)
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
+        raise UserError(f"--set {setting}: there is no '{key}' in the recipe to set") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def digest(folder: Path) -> str:
+    """A digest of a model folder's weights, configuration and tokenizer: 16 hex digits, the same wherever it lies."""
+    found = hashlib.blake2b(digest_size=8)
+    for file in sorted(folder.glob("*")):
+        if file.suffix in (".safetensors", ".json", ".jinja") and file.name not in ("figures.json", "README.md"):
+            found.update(file.name.encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()
+
+

@@ -1,0 +1,132 @@
+"""The nouns: frozen rows. A row's id is a hash of what determined it, so a stage is "compute the rows its table lacks"."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypedDict
+
+HASHING = "b1"
+"""Version of the hashing, the prefix of every id: a change of `content_id` must change it."""
+
+
+def content_id(*parts: Any) -> str:
+    """`b1-` and 32 hex digits of BLAKE2b over the canonical JSON of `parts` (JSON types only)."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return f"{HASHING}-{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+class Message(TypedDict):
+    """One chat message, as every OpenAI-compatible endpoint takes it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to solve: the reference is an answer, or tests as JSON; `verifier` is the name of its checker."""
+
+    prompt: str
+    reference: str
+    verifier: str = "math_equal"
+    source: str = ""
+    domain: str = ""
+    split: str = "train"
+    licence: str = ""
+    meta: str = "{}"
+
+    @cached_property
+    def id(self) -> str:
+        return content_id("problem", self.prompt, self.reference, self.verifier)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a teacher or a strategy gives back. `raw` is the text as it came; tokens are counts, logprob a mean."""
+
+    thinking: str
+    response: str
+    raw: str
+    finish_reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    thinking_tokens: int | None = None
+    mean_logprob: float | None = None
+    steps: tuple["Step", ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A piece of a trace: a tree node, a step label, a solution attempt. `parent` is the index of another step."""
+
+    index: int
+    kind: str
+    text: str
+    parent: int | None = None
+    value: float | None = None
+    visits: int | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a teacher, known before the GPU runs; its id is the trace's id.
+
+    `teacher` and `strategy` are canonical JSON: the model with its digest and its sampling; the name with parameters.
+    """
+
+    problem_id: str
+    teacher: str
+    strategy: str
+    sample: int
+
+    @cached_property
+    def id(self) -> str:
+        return content_id("trace", self.problem_id, self.teacher, self.strategy, self.sample)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A request with what came back. `seconds` is wall-clock, `cost` US dollars, `round` the round that bought it."""
+
+    request: Request
+    completion: Completion
+    seconds: float = 0.0
+    cost: float = 0.0
+    round: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trace as a selector sees it. There is no reference here, so a selector cannot leak gold."""
+
+    trace_id: str
+    problem_id: str
+    prompt: str
+    raw: str
+    thinking: str
+    response: str
+    status: str
+    answer: str | None
+    completion_tokens: int
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One row of a dataset to be: a chosen trace, and a rejected one for preference data."""
+
+    chosen: Candidate
+    rejected: Candidate | None
+    why: str
+
+
+def canonical(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Canonical JSON text: sorted keys, no blanks. Equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,102 @@
+"""students -> accuracies: each model is used as a teacher on the held-out problems, before and after each training.
+
+pass@1 is the mean over problems of the share of correct samples (avg@n); an undecided sample does not pass and is
+counted aside. Intervals are 95 % bootstrap over problems; a gain is the paired difference to the base on the same
+problems (Efron & Tibshirani 1993, percentile method).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from factory.lake import now
+from factory.recipe import Evaluate, Generate, digest
+from factory.records import canonical, content_id
+from factory.run import Run, make_teacher, strategy_key
+from factory.stages import verify
+from factory.stages.generate import Job, buy
+
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to be evaluated: `name` for people, its folder, and the name of the model it is compared with."""
+
+    name: str
+    path: Path
+
+
+def models(run: Run, students: Mapping[str, Path]) -> list[Model]:
+    """The bases that the recipe starts from, then the students in order."""
+    names = [s.name for s in run.recipe.students]
+    bases = {s.base: Model(f"{Path(s.base).name} (base)", Path(s.base)) for s in run.recipe.students if s.base not in names}
+    return [*bases.values(), *(Model(name, path) for name, path in students.items())]
+
+
+def evaluate(run: Run, students: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Evaluate every model that lacks an evaluation; returns the rows of all, the base first."""
+    options = run.recipe.evaluate
+    if options is None:
+        return []
+    scores: dict[str, np.ndarray] = {}
+    rows = []
+    for model in models(run, students):
+        row = _evaluate_one(run, options, model, scores)
+        rows.append(row)
+    return rows
+
+
+def _evaluate_one(run: Run, options: Evaluate, model: Model, scores: dict[str, np.ndarray]) -> dict[str, Any]:
+    teacher = make_teacher(options.teacher.with_params(model=str(model.path)))
+    job = Job(run, "evaluate", teacher, Generate(strategy=options.strategy, samples=options.samples))
+    buy(job, f"evaluate {model.name}")
+    for shard in verify.shards(run):
+        verify.work(run.lake, shard, run.recipe.verify)
+    found = _judged(run, options, canonical(teacher.identity))
+    scores[model.name] = np.array([passed / options.samples for _, passed, _, _ in found])
+    row = _figures(run, options, model, canonical(teacher.identity), found, scores)
+    run.lake.append_new("evaluations", [row])
+    return row
+
+
+def _judged(run: Run, options: Evaluate, teacher: str) -> list[tuple[str, int, int, int]]:
+    """(problem, correct samples, undecided samples, tokens) of every held-out problem; a missing sample is undecided."""
+    return run.lake.sql("""
+        SELECT m.problem_id, count(*) FILTER (v.status = 'correct'),
+               $5 - count(*) FILTER (v.status IN ('correct', 'wrong')), coalesce(sum(t.completion_tokens), 0)
+        FROM members m JOIN problems p ON p.id = m.problem_id
+        LEFT JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = $2 AND t.strategy = $3 AND t.sample < $5
+        LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
+        WHERE m.run_id = $1 AND m.part = $4 GROUP BY 1 ORDER BY 1""",
+        [run.id, teacher, strategy_key(options.strategy), "evaluate", options.samples]).fetchall()
+
+
+def _figures(run: Run, options: Evaluate, model: Model, teacher: str, found: list[tuple[str, int, int, int]],
+             scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    mine, base = scores[model.name], next(iter(scores.values()))
+    low, high = interval(mine)
+    gain_low, gain_high = interval(mine - base)
+    first = len(scores) == 1
+    return dict(
+        id=content_id("evaluation", run.id, teacher, options.samples, [f[:3] for f in found]), run_id=run.id,
+        model=model.name, path=str(model.path), teacher=teacher, problems=len(found), samples=options.samples,
+        undecided=int(sum(f[2] for f in found)), pass_at_1=float(mine.mean()), low=low, high=high,
+        gain=None if first else float((mine - base).mean()), gain_low=None if first else gain_low,
+        gain_high=None if first else gain_high, tokens=int(sum(f[3] for f in found)), created=now())
+
+
+def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean of `values` [problems]."""
+    rng = np.random.default_rng(seed)
+    means = np.concatenate(list(_resampled(values, rng)))
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def _resampled(values: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Means of resamples, in blocks that keep memory small."""
+    for _ in range(RESAMPLES // 100):
+        yield values[rng.integers(0, len(values), (100, len(values)))].mean(axis=1)

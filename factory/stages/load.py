@@ -1,0 +1,96 @@
+"""problems: sources -> the tables `problems` and `members`. A problem whose own reference fails its own verifier, and
+a row that is no problem, are set aside with the reason."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from factory import plugins
+from factory.protocols import BadRow, UserError
+from factory.records import Problem, content_id
+from factory.recipe import Plugin
+from factory.run import Run
+from verifiers.pool import Case, Pool
+
+BATCH = 1000
+
+
+def load(run: Run) -> None:
+    """Load the recipe's problems (part `train`) and its held-out ones (part `evaluate`)."""
+    with run.timed("load") as counts:
+        counts["rows"] = sum(_load_part(run, spec, "train") for spec in run.recipe.problems)
+        if run.recipe.evaluate:
+            counts["rows"] += _load_part(run, run.recipe.evaluate.problems, "evaluate")
+    _refuse_overlap(run)
+
+
+def _load_part(run: Run, spec: Plugin, part: str) -> int:
+    """Returns how many problems are new to the lake."""
+    source = plugins.bind("source", spec.plugin, spec.params)
+    new = found = 0
+    try:
+        for batch in _batches(source()):
+            problems = [row for row in batch if isinstance(row, Problem)]
+            good, bad = _sound(run, problems)
+            bad += [_aside(run, row) for row in batch if isinstance(row, BadRow)]
+            run.lake.append_new("set_aside", bad)
+            new += run.lake.append_new("problems", [{"id": p.id, **asdict(p)} for p in good])
+            run.lake.append_new("members", [_member(run, p.id, part) for p in good])
+            found += len(good)
+    except ValueError as error:
+        raise UserError(f"the source '{spec.plugin}': {error}") from error
+    if not found:
+        raise UserError(f"the source '{spec.plugin}' gave no usable problem: "
+                        f'cot sql "select where, reason from set_aside" shows what was wrong with each row')
+    return new
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+def _sound(run: Run, problems: list[Problem]) -> tuple[list[Problem], list[dict[str, Any]]]:
+    """Split the problems into those whose reference passes its own verifier and set-aside rows of the others."""
+    known = {row[0] for row in run.lake.sql(
+        "SELECT id FROM problems WHERE id IN (SELECT unnest($1))", [[p.id for p in problems]]).fetchall()}
+    fresh = [p for p in problems if p.id not in known]
+    _refuse_unknown_verifiers(fresh)
+    limits = run.recipe.verify
+    bad: list[dict[str, Any]] = []
+    refused: set[str] = set()
+    if fresh:
+        with Pool(workers=limits.workers, timeout=limits.timeout, memory_mb=limits.memory_mb) as pool:
+            cases = (Case(p.verifier, f"\\boxed{{{p.reference}}}", p.reference) for p in fresh)
+            for problem, verdict in zip(fresh, pool.map(cases), strict=True):
+                if verdict.status != "correct":
+                    reason = f"its own reference is {verdict.status} for {problem.verifier}: {verdict.reason}"
+                    bad.append(_aside(run, BadRow(problem.source, reason), problem))
+                    refused.add(problem.id)
+    return [p for p in problems if p.id not in refused], bad
+
+
+def _refuse_unknown_verifiers(problems: list[Problem]) -> None:
+    for name in sorted({p.verifier for p in problems}):
+        plugins.function("verifier", name)
+
+
+def _aside(run: Run, row: BadRow, problem: Problem | None = None) -> dict[str, Any]:
+    return dict(id=content_id("aside", run.id, row.where, row.reason, problem.id if problem else ""), run_id=run.id,
+                where=row.where, reason=row.reason, prompt=problem.prompt if problem else None,
+                reference=problem.reference if problem else None, verifier=problem.verifier if problem else None)
+
+
+def _member(run: Run, problem_id: str, part: str) -> dict[str, Any]:
+    return dict(id=content_id("member", run.id, problem_id, part), run_id=run.id, problem_id=problem_id, part=part)
+
+
+def _refuse_overlap(run: Run) -> None:
+    """A held-out problem that is also trained on makes every figure worthless."""
+    both = run.lake.value("""SELECT count(*) FROM (SELECT problem_id FROM members WHERE run_id = $1 AND part = 'train'
+        INTERSECT SELECT problem_id FROM members WHERE run_id = $1 AND part = 'evaluate')""", [run.id])
+    if both:
+        raise UserError(f"{both} problems are both in `problems` and in `evaluate.problems`: "
+                        "evaluate on another split, file or seed")

@@ -1,0 +1,74 @@
+"""datasets -> students: each training of the recipe in a process of its own, resumed after a crash, never done twice."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from factory import plugins
+from factory.lake import now
+from factory.protocols import UserError
+from factory.recipe import StudentSpec, digest
+from factory.records import canonical, content_id
+from factory.run import Run
+from factory.stages.emit import dataset_folder
+
+
+def train(run: Run) -> dict[str, Path]:
+    """Train what lacks; returns student name -> model folder. A student whose dataset is empty is left out, said aloud."""
+    made: dict[str, Path] = {}
+    for spec in run.recipe.students:
+        base = made.get(spec.base) or (None if _is_student(run, spec.base) else Path(spec.base))
+        model = _train_one(run, spec, base) if base else _skip(spec, f"its base '{spec.base}' was not trained")
+        if model:
+            made[spec.name] = model
+    return made
+
+
+def _is_student(run: Run, name: str) -> bool:
+    return name in [s.name for s in run.recipe.students]
+
+
+def _skip(spec: StudentSpec, why: str) -> None:
+    print(f"the student '{spec.name}' is left out: {why}")
+
+
+def _train_one(run: Run, spec: StudentSpec, base: Path) -> Path | None:
+    if not (base / "config.json").exists():
+        raise UserError(f"the student '{spec.name}' starts from {base}, which is no model folder: set `base` to one, "
+                        f"or to the name of an earlier student")
+    dataset = dataset_folder(run, spec.dataset)
+    facts = json.loads((dataset / "factory.json").read_text())
+    if not facts["rows"]:
+        return _skip(spec, f"the dataset '{spec.dataset}' is empty")
+    key = content_id("student", digest(base), facts["id"], spec.trainer.plugin, spec.trainer.params,
+                     plugins.version("student", spec.trainer.plugin))
+    output = run.lake.place("students", run.recipe.name, f"{spec.name}-{key[3:11]}")
+    with run.timed("train", spec.name) as counts:
+        if not (output / "figures.json").exists():
+            counts["rows"] = facts["rows"]
+            _in_a_process(run, spec, base, dataset, output)
+    figures = json.loads((output / "figures.json").read_text())
+    run.lake.append_new("students", [dict(
+        id=key, run_id=run.id, name=spec.name, plugin=spec.trainer.plugin, params=canonical(spec.trainer.params),
+        base=str(base), dataset=facts["id"], path=str((output / "model").relative_to(run.lake.folder)),
+        figures=canonical(figures), created=now())])
+    return output / "model"
+
+
+def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output: Path) -> None:
+    """Torch's memory and threads are gone when the training is; its log is kept."""
+    output.mkdir(parents=True, exist_ok=True)
+    order: dict[str, Any] = {"plugin": spec.trainer.plugin, "base": str(base), "dataset": str(dataset),
+                             "output": str(output), "params": spec.trainer.params}
+    (output / "spec.json").write_text(json.dumps(order))
+    log = run.lake.place("logs", f"train-{spec.name}.log")
+    print(f"training the student '{spec.name}' ({spec.trainer.plugin}); log: {log}", file=sys.stderr)
+    with open(log, "w") as file:
+        done = subprocess.run([sys.executable, "-m", "factory.students", str(output / "spec.json")],
+                              stdout=file, stderr=file, check=False)
+    if done.returncode:
+        last = next((line for line in reversed(log.read_text().splitlines()) if line.strip()), "no output")
+        raise UserError(f"training the student '{spec.name}' failed: {last.strip()} (the whole log: {log}); "
+                        "its checkpoints are kept, so the same command goes on from there")

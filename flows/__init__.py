@@ -1,0 +1,1 @@
+"""When things run: the pipeline, its Prefect flows, the command line. Nothing imports `flows`."""

@@ -1,0 +1,67 @@
+"""What can be wrong with a recipe, found before anything starts: plugins, parameters, files, models, ports, SQL."""
+
+import tempfile
+from pathlib import Path
+
+from factory import plugins
+from factory.lake import Lake
+from factory.protocols import UserError
+from factory.recipe import Plugin, Recipe
+from factory.run import make_teacher
+from factory.stages import choose
+
+
+def check(recipe: Recipe) -> list[str]:
+    """Raises UserError for the first thing that is wrong; returns what was looked at, one line each."""
+    return [*_sources(recipe), *_teachers(recipe), *_parts(recipe), *_rules(recipe), *_students(recipe)]
+
+
+def _sources(recipe: Recipe) -> list[str]:
+    specs = [*recipe.problems, *([recipe.evaluate.problems] if recipe.evaluate else [])]
+    return [_source(spec) for spec in specs]
+
+
+def _source(spec: Plugin) -> str:
+    try:
+        first = next(iter(plugins.bind("source", spec.plugin, spec.params)()), None)
+    except ValueError as error:
+        raise UserError(f"the source '{spec.plugin}': {error}") from error
+    if first is None:
+        raise UserError(f"the source '{spec.plugin}' has no problem in it: look at its parameters {spec.params}")
+    return f"source {spec.plugin}: its first row can be read"
+
+
+def _teachers(recipe: Recipe) -> list[str]:
+    make_teacher(recipe.teacher).check()
+    seen = [f"teacher {recipe.teacher.plugin}: it can be started"]
+    if recipe.evaluate:
+        bases = [s.base for s in recipe.students if s.base not in [t.name for t in recipe.students]]
+        for base in bases:
+            make_teacher(recipe.evaluate.teacher.with_params(model=base)).check()
+        seen.append(f"evaluation with {recipe.evaluate.teacher.plugin}: it can be started")
+    return seen
+
+
+def _parts(recipe: Recipe) -> list[str]:
+    """Every other plugin with its parameters."""
+    specs = [("strategy", recipe.generate.strategy), *(("measure", m) for m in recipe.measures)]
+    specs += [("selector", d.selector) for d in recipe.datasets] + [("emitter", d.emitter) for d in recipe.datasets]
+    specs += [("student", s.trainer) for s in recipe.students]
+    for kind, spec in specs:
+        plugins.bind(kind, spec.plugin, spec.params)
+    return [f"{kind} {spec.plugin}: its parameters fit" for kind, spec in specs]
+
+
+def _rules(recipe: Recipe) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        choose.check_rules(Lake(folder), recipe)
+    return [f"rule {name}: valid SQL" for name in recipe.rules]
+
+
+def _students(recipe: Recipe) -> list[str]:
+    names = [s.name for s in recipe.students]
+    for spec in recipe.students:
+        if spec.base not in names and not (Path(spec.base) / "config.json").exists():
+            raise UserError(f"the student '{spec.name}' starts from '{spec.base}', which is neither a model folder "
+                            f"here nor an earlier student{plugins.did_you_mean(spec.base, names)}")
+    return [f"student {name}: its base is there" for name in names]

@@ -1,0 +1,270 @@
+"""The command line `cot`. Imports are lazy: `cot --help` answers at once. A user's mistake is one sentence, never a traceback."""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 a user's mistake, 130 interrupted."""
+    from factory.protocols import UserError
+
+    args = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return int(args.command(args) or 0)
+    except UserError as error:
+        return _told(str(error))
+    except KeyboardInterrupt:
+        _told("interrupted; nothing that was finished is lost, and the same command goes on from here")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _told(_os_sentence(error))
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _told(sentence: str) -> int:
+    print(f"cot: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _os_sentence(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    known = {
+        errno.ENOSPC: f"no space is left on the disk{where}: free some and run the same command again; what is finished is kept",
+        errno.EDQUOT: f"the disk quota is used up{where}: free some space and run the same command again",
+        errno.EACCES: f"no permission to write{where}: choose another place with --lake DIR, or change its rights",
+        errno.EROFS: f"the file system is read-only{where}: choose another place with --lake DIR",
+        errno.ENOENT: f"there is no such file{where}",
+        errno.EISDIR: f"that is a folder, not a file{where}",
+        errno.ENOTDIR: f"a part of that path is a file, not a folder{where}: choose another place with --lake DIR",
+        errno.EEXIST: f"there is a file in the way{where}: choose another place with --lake DIR",
+    }
+    if error.errno in known:
+        return known[error.errno]
+    raise error
+
+
+# -- the commands ----------------------------------------------------------------------------------------------------
+
+
+def run(args: argparse.Namespace) -> None:
+    _run_parts(args, "factory")
+
+
+def demo(args: argparse.Namespace) -> None:
+    os.chdir(Path(__file__).parent.parent)
+    args.recipe = RECIPES / "demo.toml"
+    _run_parts(args, "factory")
+
+
+def train(args: argparse.Namespace) -> None:
+    _run_parts(args, "train")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    _run_parts(args, "evaluate")
+
+
+def _run_parts(args: argparse.Namespace, flow: str) -> None:
+    """Check, run the flow (or the plain stages), and report, whatever happened."""
+    from factory.lake import Lake
+    from factory.recipe import load
+    from flows import check
+
+    recipe = load(args.recipe, args.set)
+    _private_plugins(args)
+    check.check(recipe)
+    lake = Lake(args.lake)
+    try:
+        if args.direct:
+            _directly(recipe, lake, flow)
+        else:
+            _quiet_prefect()
+            from flows.distill import run_flow
+
+            run_flow(flow, args.recipe, args.lake, args.set)
+    finally:
+        _report(lake, recipe.id)
+
+
+def _directly(recipe: Any, lake: Any, flow: str) -> None:
+    from factory.run import Run
+    from flows import pipeline
+
+    this = Run(recipe, lake)
+    whole: dict[str, Callable[[], None]] = {
+        "factory": lambda: pipeline.everything(this),
+        "train": lambda: pipeline.locked(this, pipeline.train_all),
+        "evaluate": lambda: pipeline.locked(this, pipeline.evaluate_all)}
+    whole[flow]()
+
+
+def _quiet_prefect() -> None:
+    """Settings for a run in a terminal; whatever the user has set stays."""
+    for name, value in (("PREFECT_LOGGING_LEVEL", "WARNING"), ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
+                        ("DO_NOT_TRACK", "1"), ("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")):
+        os.environ.setdefault(name, value)
+
+
+def _report(lake: Any, run_id: str) -> None:
+    from flows import report
+
+    row = next(iter(lake.rows("SELECT * FROM runs WHERE id = $1", [run_id])), None)
+    if row is None:
+        return
+    print(report.text(lake, row))
+    path = report.picture(lake, row, lake.place("plots", f"{row['name']}.png"))
+    print(f"\npicture: {path}")
+
+
+def check(args: argparse.Namespace) -> None:
+    from factory.recipe import load
+    from flows import check as checking
+
+    _private_plugins(args)
+    for line in checking.check(load(args.recipe, args.set)):
+        print(f"ok  {line}")
+
+
+def _private_plugins(args: argparse.Namespace) -> None:
+    from factory.plugins import allow_private
+
+    allow_private(str(args.recipe.resolve().parent))
+    allow_private(os.getcwd())
+
+
+def status(args: argparse.Namespace) -> None:
+    from flows import report
+
+    lake = _lake(args)
+    print(report.text(lake, report.latest_run(lake, args.run)))
+
+
+def sql(args: argparse.Namespace) -> None:
+    from flows import query
+
+    query.query(_lake(args), args.query, args.format, args.out)
+
+
+def show(args: argparse.Namespace) -> None:
+    from flows import query
+
+    print(query.show(_lake(args), args.trace))
+
+
+def verify(args: argparse.Namespace) -> int:
+    from flows.verify_file import verify_file
+
+    return verify_file(args.file, args.out, args.verifier, args.workers, args.timeout)
+
+
+def export(args: argparse.Namespace) -> None:
+    from flows.export import export as exporting
+
+    for line in exporting(_lake(args), args.run, args.target, args.private):
+        print(line)
+
+
+def schedule(args: argparse.Namespace) -> None:
+    from flows.schedule import schedule as scheduling
+
+    scheduling(args.recipe, args.lake, args.set, args.cron, args.every)
+
+
+def teacher_serve(args: argparse.Namespace) -> None:
+    import asyncio
+
+    from flows.serve import serve
+
+    asyncio.run(serve(args.model, args.port))
+
+
+def _lake(args: argparse.Namespace) -> Any:
+    from factory.lake import Lake
+
+    return Lake(args.lake, create=False)
+
+
+# -- the words -------------------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; the tests of the docs read it."""
+    whole = argparse.ArgumentParser(
+        prog="cot", description="CoT Factory: problems -> verified reasoning traces -> datasets -> a better student.",
+        epilog="Start with `cot demo`: no GPU, no key, no download.")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, does: Callable[[argparse.Namespace], Any], text: str, recipe: bool = False,
+            lake: bool = True) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.set_defaults(command=does)
+        if recipe:
+            made.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe file (.toml)")
+        if recipe or name == "demo":
+            made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                              help="change a value of the recipe, for example generate.samples=2; may be repeated")
+        if lake:
+            made.add_argument("--lake", type=Path, default=Path(os.environ.get("COT_LAKE", "data/lake")), metavar="DIR",
+                              help="the folder of tables, datasets and students (default: $COT_LAKE or data/lake)")
+        return made
+
+    for name, does, text in (("run", run, "run a recipe: what is finished already is not done again"),
+                             ("demo", demo, "run the bundled demo recipe"),
+                             ("train", train, "only train the students of a recipe, from the datasets that are there"),
+                             ("evaluate", evaluate, "only evaluate the students of a recipe")):
+        made = add(name, does, text, recipe=name != "demo")
+        made.add_argument("--direct", action="store_true", help="without Prefect: no server, no flow, the same result")
+    add("check", check, "find what is wrong with a recipe before anything starts", recipe=True, lake=False)
+    _add_reading(add)
+    made = add("schedule", schedule, "run a recipe again and again, as a Prefect deployment", recipe=True)
+    when = made.add_mutually_exclusive_group(required=True)
+    when.add_argument("--cron", metavar="LINE", help='for example "0 3 * * *": every night at three')
+    when.add_argument("--every", type=float, metavar="SECONDS", help="an interval instead of a cron line")
+    teacher = commands.add_parser("teacher", help="play with the bundled teacher", description="Play with the bundled teacher.")
+    serve = teacher.add_subparsers(metavar="COMMAND", required=True).add_parser(
+        "serve", help="serve it as an OpenAI-compatible endpoint until Ctrl-C")
+    serve.set_defaults(command=teacher_serve)
+    serve.add_argument("--model", default="data/teacher", help="a model folder or hub name (default: data/teacher)")
+    serve.add_argument("--port", type=int, default=8000, help="the port (default: 8000)")
+    return whole
+
+
+def _add_reading(add: Callable[..., argparse.ArgumentParser]) -> None:
+    made = add("status", status, "show a run: funnel, drops by reason, tokens, cost, progress, also while it is going")
+    made.add_argument("run", nargs="?", metavar="RUN", help="the recipe's name (default: the newest run)")
+    made = add("sql", sql, "ask the lake in SQL, also while a run is going")
+    made.add_argument("query", metavar="QUERY", help='for example "select status, count(*) from verdicts group by 1"')
+    made.add_argument("--format", choices=("table", "json", "csv", "parquet"), default="table")
+    made.add_argument("--out", type=Path, metavar="FILE", help="write here (needed for parquet)")
+    made = add("show", show, "show one trace with its verdict, readable")
+    made.add_argument("trace", metavar="TRACE_ID", help="an id of the table traces; its beginning is enough")
+    made = add("verify", verify, "judge rows of a JSON lines file", lake=False)
+    made.add_argument("file", type=Path, metavar="FILE.jsonl",
+                      help='rows {"id", "reference", "response"[, "verifier"]}; - reads standard input')
+    made.add_argument("--out", type=Path, metavar="FILE", help="where the verdicts go (default: standard output)")
+    made.add_argument("--verifier", default="math_equal", help="for rows that name none (default: math_equal)")
+    made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    made.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="limit of one row (default: 5)")
+    made = add("export", export, "copy a run's datasets to a folder, or push them to the Hugging Face hub")
+    made.add_argument("run", metavar="RUN", help="the recipe's name")
+    made.add_argument("target", metavar="DIR|hf://owner/name", help="a folder, or a repository on the hub")
+    made.add_argument("--private", action="store_true", help="a new repository on the hub is private")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

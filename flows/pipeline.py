@@ -1,0 +1,119 @@
+"""The order of the stages, with or without Prefect: a stage is a list of shards, and somebody runs each of them.
+
+A shard function takes JSON and strings only, so that any task runner can carry it to another process or machine.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from factory.lake import Lake
+from factory.recipe import Recipe
+from factory.run import Run
+from factory.stages import choose, emit, evaluate, generate, load, measure, train, verify
+
+Shard = Callable[..., Any]
+Each = Callable[[Shard, Sequence[Sequence[Any]]], None]
+"""Runs a shard function once for each list of arguments: in a loop (`directly`), or as Prefect tasks."""
+
+
+def directly(shard: Shard, arguments: Sequence[Sequence[Any]]) -> None:
+    """One after the other, here."""
+    for given in arguments:
+        shard(*given)
+
+
+def open_run(recipe: str, lake: str) -> Run:
+    return Run(Recipe.model_validate_json(recipe), Lake(lake))
+
+
+# -- the shards ------------------------------------------------------------------------------------------------------
+
+
+def load_problems(recipe: str, lake: str) -> None:
+    load.load(open_run(recipe, lake))
+
+
+def generate_traces(recipe: str, lake: str) -> None:
+    run = open_run(recipe, lake)
+    try:
+        generate.generate(run)
+    finally:
+        run.lake.compact()
+
+
+def verify_shard(recipe: str, lake: str, ids: list[str]) -> None:
+    run = open_run(recipe, lake)
+    with run.timed("verify") as counts:
+        counts["rows"] = verify.work(run.lake, ids, run.recipe.verify)
+
+
+def measure_shard(recipe: str, lake: str, ids: list[str]) -> None:
+    run = open_run(recipe, lake)
+    with run.timed("measure") as counts:
+        counts["rows"] = measure.work(run.lake, ids, run.recipe.measures)
+
+
+def choose_and_emit(recipe: str, lake: str) -> None:
+    run = open_run(recipe, lake)
+    emit.emit(run, choose.choose(run))
+
+
+def train_students(recipe: str, lake: str) -> None:
+    train.train(open_run(recipe, lake))
+
+
+def evaluate_students(recipe: str, lake: str) -> None:
+    run = open_run(recipe, lake)
+    try:
+        evaluate.evaluate(run, made_students(run))
+    finally:
+        run.lake.compact()
+
+
+# -- the order -------------------------------------------------------------------------------------------------------
+
+
+def distill(run: Run, each: Each, each_shard: Each) -> None:
+    """problems -> datasets. `each` runs what is one piece, `each_shard` what may run side by side."""
+    this = (run.recipe.json_text(), str(run.lake.folder))
+    run.register()
+    each(load_problems, [this])
+    each(generate_traces, [this])
+    each_shard(verify_shard, [(*this, ids) for ids in verify.shards(run)])
+    each_shard(measure_shard, [(*this, ids) for ids in measure.shards(run)])
+    each(choose_and_emit, [this])
+
+
+def train_all(run: Run, each: Each) -> None:
+    """datasets -> students."""
+    if run.recipe.students:
+        each(train_students, [(run.recipe.json_text(), str(run.lake.folder))])
+
+
+def evaluate_all(run: Run, each: Each) -> None:
+    """students -> accuracies."""
+    if run.recipe.evaluate:
+        each(evaluate_students, [(run.recipe.json_text(), str(run.lake.folder))])
+
+
+def made_students(run: Run) -> dict[str, Path]:
+    """The newest model folder of each student of the recipe that was trained."""
+    rows = run.lake.rows("""SELECT name, path FROM students WHERE run_id = $1
+        QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1""", [run.id])
+    found = {row["name"]: run.lake.folder / row["path"] for row in rows}
+    return {s.name: found[s.name] for s in run.recipe.students if s.name in found}
+
+
+def everything(run: Run) -> None:
+    """The whole recipe without Prefect."""
+    with run.lake.writing():
+        distill(run, directly, directly)
+        train_all(run, directly)
+        evaluate_all(run, directly)
+
+
+def locked(run: Run, part: Callable[[Run, Each], None]) -> None:
+    """One part without Prefect."""
+    with run.lake.writing():
+        part(run, directly)

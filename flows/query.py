@@ -1,0 +1,68 @@
+"""`cot sql` and `cot show`: reading the lake, also while a run is going."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from factory.lake import Lake
+from factory.protocols import UserError
+
+
+def query(lake: Lake, text: str, form: str, out: Path | None) -> None:
+    """Print the result of a query, or write it to `out`. Raises UserError with DuckDB's own words for a wrong query."""
+    if form == "parquet" and out is None:
+        raise UserError("parquet is not for a terminal: name a file with --out FILE")
+    try:
+        table: Any = lake.sql(text).to_arrow_table()
+    except duckdb.Error as error:
+        raise UserError(f"the query is not valid: {error}") from error
+    if form == "parquet":
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(table, out)
+    else:
+        _write(_render(table, form), out)
+
+
+def _render(table: Any, form: str) -> str:
+    frame = table.to_pandas()
+    if form == "json":
+        return str(frame.to_json(orient="records", force_ascii=False, indent=1))
+    if form == "csv":
+        return str(frame.to_csv(index=False))
+    return str(frame.to_string(index=False, max_colwidth=60)) if len(frame) else "(no rows)"
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out:
+        out.write_text(text + "\n", encoding="utf-8")
+    else:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def show(lake: Lake, trace_id: str) -> str:
+    """A trace with its problem and verdict, for people. Raises UserError when no or several traces begin so."""
+    found = lake.rows("""
+        SELECT t.*, p.prompt, p.reference, p.verifier, v.status, v.answer, v.reason, v.grade FROM traces t
+        JOIN problems p ON p.id = t.problem_id
+        LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
+        WHERE starts_with(t.id, $1) OR starts_with(t.id, 'b1-' || $1) LIMIT 2""", [trace_id])
+    if len(found) != 1:
+        many = "several traces begin" if found else "no trace begins"
+        raise UserError(f'{many} with \'{trace_id}\': cot sql "select id from traces limit 5" shows some ids')
+    return _readable(found[0])
+
+
+def _readable(row: dict[str, Any]) -> str:
+    verdict = row["status"] or "not yet verified"
+    because = f" ({row['reason']})" if row["reason"] else ""
+    tokens = f"{row['completion_tokens']} tokens, " if row["completion_tokens"] else ""
+    return "\n".join([
+        f"trace     {row['id']}", f"problem   {row['problem_id']}",
+        f"asked of  {row['teacher']}, sample {row['sample']}",
+        f"verdict   {verdict}{because}: found {row['answer']!r}, reference {row['reference']!r} ({row['verifier']})",
+        f"ended     {row['finish_reason']}, {tokens}{row['seconds']:.1f} s",
+        "", "── prompt ──", row["prompt"], "", "── thinking ──", row["thinking"].strip() or "(none)",
+        "", "── response ──", row["response"].strip() or "(none)"])

@@ -1,0 +1,172 @@
+"""What a run made, from the lake alone: the funnel, drops by reason, datasets, accuracies, times; as text and as PNG."""
+
+from pathlib import Path
+from typing import Any
+
+from factory.lake import Lake
+from factory.protocols import UserError
+from factory.plugins import did_you_mean
+
+Rows = list[dict[str, Any]]
+
+
+def latest_run(lake: Lake, name: str | None) -> dict[str, Any]:
+    """The newest run of that name (or of all). Raises UserError listing the names there are."""
+    rows = lake.rows("SELECT * FROM runs ORDER BY started DESC")
+    found = next((row for row in rows if name in (None, row["name"], row["id"])), None)
+    if found is None:
+        right = list(dict.fromkeys(row["name"] for row in rows))
+        raise UserError(f"there is no run '{name or ''}' in {lake.folder}{did_you_mean(name or '', right)}")
+    return found
+
+
+def funnel(lake: Lake, run_id: str) -> list[tuple[str, int]]:
+    """(step, count): asked -> answered -> correct / wrong / undecided -> chosen for each dataset."""
+    row = lake.rows("""
+        WITH judged_traces AS (
+            SELECT coalesce(v.status, 'not yet verified') AS status FROM run_traces t
+            JOIN problems p ON p.id = t.problem_id
+            LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier WHERE t.run_id = $1)
+        SELECT (SELECT count(*) FROM members WHERE run_id = $1 AND part = 'train') AS problems,
+               (SELECT count(*) FROM judged_traces) AS answered,
+               (SELECT count(*) FROM judged_traces WHERE status = 'correct') AS correct,
+               (SELECT count(*) FROM judged_traces WHERE status = 'wrong') AS wrong,
+               (SELECT count(*) FROM judged_traces WHERE status = 'undecided') AS undecided,
+               (SELECT count(*) FROM judged_traces WHERE status = 'not yet verified') AS unverified,
+               (SELECT samples FROM runs WHERE id = $1) AS samples""", [run_id])[0]
+    steps = [("problems", row["problems"]), ("samples asked for", row["problems"] * row["samples"]),
+             ("traces answered", row["answered"]), ("correct", row["correct"]), ("wrong", row["wrong"]),
+             ("undecided", row["undecided"]), ("not yet verified", row["unverified"])]
+    return [step for step in steps if step[1] or step[0] != "not yet verified"] + [
+        (f"rows in dataset '{d['name']}'", d["rows"]) for d in datasets(lake, run_id)]
+
+
+def datasets(lake: Lake, run_id: str) -> Rows:
+    return lake.rows("""SELECT name, rows, path, selection FROM datasets WHERE run_id = $1
+        QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1 ORDER BY created""", [run_id])
+
+
+def drops(lake: Lake, run_id: str) -> Rows:
+    """Traces not used, by dataset and reason, of the newest selections."""
+    return lake.rows("""
+        WITH newest AS (SELECT id FROM selections WHERE run_id = $1
+            QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY created DESC) = 1)
+        SELECT dataset, reason, count(*) AS traces FROM drops WHERE selection IN (SELECT id FROM newest)
+        GROUP BY ALL ORDER BY dataset, traces DESC""", [run_id])
+
+
+def evaluations(lake: Lake, run_id: str) -> Rows:
+    return lake.rows("""SELECT * FROM evaluations WHERE run_id = $1
+        QUALIFY row_number() OVER (PARTITION BY model ORDER BY created DESC) = 1 ORDER BY created""", [run_id])
+
+
+def timings(lake: Lake, run_id: str) -> Rows:
+    return lake.rows("""SELECT stage, part, sum(seconds) AS seconds, sum(tokens) AS tokens, sum(rows) AS rows
+        FROM timings WHERE run_id = $1 GROUP BY ALL ORDER BY min(created)""", [run_id])
+
+
+def failures(lake: Lake, run_id: str) -> Rows:
+    """Requests that brought no trace so far, by reason."""
+    return lake.rows("""SELECT f.reason, count(DISTINCT f.trace_id) AS requests FROM failures f
+        JOIN members m ON m.problem_id = f.problem_id AND m.run_id = $1
+        WHERE f.trace_id NOT IN (SELECT id FROM traces) GROUP BY 1 ORDER BY 2 DESC""", [run_id])
+
+
+def set_aside(lake: Lake, run_id: str) -> Rows:
+    return lake.rows('SELECT "where", reason FROM set_aside WHERE run_id = $1 ORDER BY 1', [run_id])
+
+
+# -- as text ---------------------------------------------------------------------------------------------------------
+
+
+def text(lake: Lake, run: dict[str, Any]) -> str:
+    """The whole report of a run."""
+    run_id = run["id"]
+    parts = [f"run {run['name']} ({run_id}), started {run['started']}", "", _funnel_text(funnel(lake, run_id))]
+    parts += _section("dropped, by dataset and reason", [
+        f"{r['dataset']}: {r['traces']:,} {r['reason']}" for r in drops(lake, run_id)])
+    aside = set_aside(lake, run_id)
+    parts += _section(f"problems set aside ({len(aside)})", [f"{r['where']}: {r['reason']}" for r in aside[:5]])
+    parts += _section("requests without a trace", [f"{r['requests']:,} {r['reason']}" for r in failures(lake, run_id)])
+    parts += _section("datasets", [
+        f"{r['name']}: {r['rows']:,} rows in {lake.folder / r['path']}" for r in datasets(lake, run_id)])
+    parts += _section("accuracy on held-out problems (pass@1, 95 % interval)",
+                      [_score(r) for r in evaluations(lake, run_id)])
+    parts += _section("time", [_time(r) for r in timings(lake, run_id)] + _total(lake, run_id))
+    return "\n".join(parts)
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return ["", title, *(f"  {line}" for line in lines)] if lines else []
+
+
+def _funnel_text(steps: list[tuple[str, int]]) -> str:
+    top = max((count for _, count in steps), default=0) or 1
+    return "\n".join(f"  {name:<24}{count:>9,}  {'█' * round(40 * count / top)}" for name, count in steps)
+
+
+def _score(row: dict[str, Any]) -> str:
+    line = f"{row['model']:<16} {row['pass_at_1']:6.1%}  [{row['low']:.1%}, {row['high']:.1%}]"
+    if row["gain"] is not None:
+        line += f"   {row['gain']:+.1%} [{row['gain_low']:+.1%}, {row['gain_high']:+.1%}] against the base"
+    return f"{line}   ({row['problems']:,} problems × {row['samples']}, {row['undecided']} undecided)"
+
+
+def _time(row: dict[str, Any]) -> str:
+    rate = f"  {row['tokens'] / row['seconds']:,.0f} tok/s" if row["tokens"] and row["seconds"] else ""
+    return f"{row['stage'] + ', ' + row['part']:<36}{row['seconds']:>8.1f} s{rate}"
+
+
+def _total(lake: Lake, run_id: str) -> list[str]:
+    row = lake.rows("""SELECT count(*) AS traces, sum(t.completion_tokens) AS tokens, sum(t.cost) AS cost,
+        sum(t.completion_tokens) FILTER (v.status = 'correct') AS good FROM run_traces t
+        LEFT JOIN judged v ON v.trace_id = t.id WHERE t.run_id = $1""", [run_id])[0]
+    if not row["traces"]:
+        return []
+    return [f"tokens bought {row['tokens'] or 0:,}, of them in correct traces {row['good'] or 0:,}; "
+            f"cost ${row['cost'] or 0:.2f}"]
+
+
+# -- as a picture ----------------------------------------------------------------------------------------------------
+
+
+def picture(lake: Lake, run: dict[str, Any], path: Path) -> Path:
+    """Save a PNG with the funnel and the accuracies with their intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    scores = evaluations(lake, run["id"])
+    figure, axes = pyplot.subplots(1, 2 if scores else 1, figsize=(12 if scores else 7, 4.2), squeeze=False)
+    _draw_funnel(axes[0][0], funnel(lake, run["id"]), run["name"])
+    if scores:
+        _draw_scores(axes[0][1], scores)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    return path
+
+
+def _draw_funnel(axis: Any, steps: list[tuple[str, int]], name: str) -> None:
+    colours = {"correct": "#2a9d55", "wrong": "#c8553d", "undecided": "#999999"}
+    labels, counts = [s[0] for s in steps], [s[1] for s in steps]
+    bars = axis.barh(labels, counts, color=[colours.get(label, "#4472a8") for label in labels])
+    axis.bar_label(bars, labels=[f"{c:,}" for c in counts], padding=3)
+    axis.invert_yaxis()
+    axis.margins(x=0.15)
+    axis.set_title(f"{name}: from problems to datasets")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_scores(axis: Any, scores: Rows) -> None:
+    values = [100 * s["pass_at_1"] for s in scores]
+    errors = [[100 * (s["pass_at_1"] - s["low"]) for s in scores], [100 * (s["high"] - s["pass_at_1"]) for s in scores]]
+    axis.bar([s["model"] for s in scores], values, yerr=errors, capsize=6, color="#4472a8")
+    for index, value in enumerate(values):
+        axis.text(index - 0.05, value + 1, f"{value:.1f} %", ha="right")
+    axis.set_ylim(0, max(100 * s["high"] for s in scores) * 1.25 + 1)
+    axis.set_ylabel("pass@1 in %, 95 % interval")
+    axis.set_title(f"held-out problems ({scores[0]['problems']:,})")
+    axis.spines[["top", "right"]].set_visible(False)

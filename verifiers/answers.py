@@ -1,0 +1,190 @@
+r"""Where a response says its final answer. One policy for every verifier, decided here once.
+
+1. Thinking never counts: `<think>…</think>` is cut first, an unclosed `<think>` means no answer.
+2. Then the first of these that is there: the last balanced `\boxed{…}`; the last
+   of "the answer is …", "Answer: …" and `#### …`; the last **bold** text; the last line.
+3. Several different boxes: **the last one wins**, and `note` says so, so a recipe can drop them.
+   Only boxes in one list (`\boxed{1}, \boxed{2}`, or with "and") are one answer together. A box
+   begun and never closed is a response cut short: no answer, unless an earlier one is complete.
+4. From a sentence the last formula in it is taken (`$…$`, `\(…\)`, `\[…\]`) when there is one.
+
+Everything here is linear in the length of the response: braces are matched, not searched for.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`text` as written, without its box or marker; `note` is empty or says what was ambiguous."""
+
+    text: str
+    where: Literal["box", "phrase", "bold", "line"]
+    note: str = ""
+
+
+# A base model runs on past the end of its turn.
+_END_OF_TURN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id)\|>")
+
+
+def final_answer(response: str) -> Answer | None:
+    """The final answer of `response`, or None when it has none (empty, or still thinking)."""
+    text = _END_OF_TURN.split(without_thinking(response).strip(), maxsplit=1)[0].strip()
+    if not text:
+        return None
+    if answer := _from_boxes(text):
+        return answer
+    if _UNFINISHED_BOX.search(text):
+        return None
+    return _from_phrase(text) or _from_bold(text) or _from_last_line(text)
+
+
+def without_thinking(response: str) -> str:
+    """`response` without its thinking; empty when the thinking was never closed.
+
+    A `</think>` without its opening is common (the chat template wrote the opening), so everything
+    before the last stray one is thinking too.
+    """
+    kept, position = [], 0
+    while (start := response.find("<think>", position)) >= 0:
+        kept.append(response[position:start])
+        end = response.find("</think>", start)
+        if end < 0:
+            return ""
+        position = end + len("</think>")
+    kept.append(response[position:])
+    return "".join(kept).rpartition("</think>")[2]
+
+
+class _Box(NamedTuple):
+    start: int
+    end: int
+    contents: str
+
+
+_BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_UNFINISHED_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BARE_BOX = re.compile(r"\\boxed\s*([-+]?\w[\w.,/]*)")
+
+
+def boxes(text: str) -> list[str]:
+    r"""The contents of the outermost balanced `\boxed{…}`, in order; unclosed ones are not.
+
+    A box straight inside a box is unwrapped: `\boxed{\boxed{5}}` is 5.
+    """
+    return [box.contents for box in _boxes(text)]
+
+
+def _boxes(text: str) -> list[_Box]:
+    open_at: list[tuple[int, int] | None] = []  # (start, inside) of a box, None for a brace
+    found: list[_Box] = []
+    for token in _BRACES.finditer(text):
+        if token[0] == "{":
+            open_at.append(None)
+        elif token[0] == "}":
+            if open_at and (box := open_at.pop()):
+                while found and found[-1].start > box[0]:
+                    found.pop()
+                contents = _unwrapped(text[box[1] : token.start()].strip())
+                found.append(_Box(box[0], token.end(), contents))
+        elif token[0].endswith("{") and token[0] != r"\{":
+            open_at.append((token.start(), token.end()))
+    return found
+
+
+def _unwrapped(contents: str) -> str:
+    for _ in range(3):
+        inner = re.match(r"\\(?:boxed|fbox)\s*\{", contents)
+        if not inner or not contents.endswith("}"):
+            break
+        contents = contents[inner.end() : -1].strip()
+    return contents
+
+
+def _from_boxes(text: str) -> Answer | None:
+    found = _boxes(text)
+    if not found:
+        bare = _BARE_BOX.findall(text)
+        return Answer(bare[-1], "box") if bare else None
+    row = _last_row(text, found)
+    different = len({"".join(box.contents.split()) for box in found})
+    ambiguous = different > 1 and len(row) == 1
+    note = f"{different} different boxes, the last one taken" if ambiguous else ""
+    return Answer(", ".join(row), "box", note)
+
+
+_LISTED = re.compile(r"[\s$]*(?:\\q?quad|\\text\s*\{|[\s$}])*(?:,|and|or)+(?:\\q?quad|[\s$}])*")
+
+
+def _last_row(text: str, found: list[_Box]) -> list[str]:
+    r"""The last box with those listed beside it: `\boxed{1}, \boxed{2} and \boxed{3}`."""
+    row = [found[-1].contents]
+    for before, after in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
+        if after.start - before.end > 40 or not _LISTED.fullmatch(text, before.end, after.start):
+            break
+        row.insert(0, before.contents)
+    return row
+
+
+_LONGEST = 4_000  # characters of a final answer outside a box; keeps the searches below linear
+
+_MARKER = re.compile(
+    r"\banswers?\**\s*(?:\bis\b|\bare\b|[:=])[:\s*]*"  # the answer is …, Answer: …, **Answer:** …
+    r"|^[#*\ ]*(?:final\ |correct\ )?answer[*:.\ ]*$"  # a heading; the answer is below it
+    r"|(?:^|\s)\#{4}\s"  # GSM8K's mark
+    r"|<answer>|\b(?:option|choice)\s+is\b",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+_SENTENCE_END = re.compile(r"\.(?=\s+[A-Z]|\s*$)|</answer>|I hope it is correct")
+
+
+def _from_phrase(text: str) -> Answer | None:
+    """What follows the last marker. A marker with nothing behind it counts as not there."""
+    answer = None
+    for marker in _MARKER.finditer(text):
+        if line := text[marker.end() : marker.end() + _LONGEST].strip():
+            answer = line
+    if not answer:
+        return None
+    if formula := _FORMULAS.match(answer, 0, _LONGEST):
+        return Answer(formula[formula.lastindex or 0].strip(), "phrase")
+    if answer.startswith(r"\begin"):
+        return Answer(answer, "phrase")
+    sentence = _SENTENCE_END.split(answer.splitlines()[0], maxsplit=1)[0]
+    return Answer(_formula(sentence) or sentence.strip(" *"), "phrase")
+
+
+def _from_bold(text: str) -> Answer | None:
+    bold = re.findall(r"\*\*([^*\n]+)\*\*", text[-2_000:])
+    return Answer(_formula(bold[-1]) or bold[-1].strip(" :."), "bold") if bold else None
+
+
+_DISPLAY_AT_END = re.compile(r"(?:\\\[|\$\$)((?:(?!\\\[|\$\$).)+)(?:\\\]|\$\$)[.\s]*\Z", re.DOTALL)
+
+
+def _from_last_line(text: str) -> Answer:
+    """The last line, or the display formula that ends there when it spans several lines."""
+    if display := _DISPLAY_AT_END.search(text[-_LONGEST:]):
+        return Answer(display[1].strip(), "line")
+    line = text.splitlines()[-1].partition("I hope it is correct")[0].strip()
+    return Answer(_formula(line) or line, "line")
+
+
+_FORMULAS = re.compile(
+    r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL
+)
+
+
+_SAID = re.compile(r".*\b(?:is|are|equals)\b\s*:?\s*([-+.\d(\\].*)", re.DOTALL)
+
+
+def _formula(sentence: str) -> str | None:
+    """The last formula of a sentence, or what "is" says behind it; None without a formula."""
+    found = list(_FORMULAS.finditer(sentence[:_LONGEST]))
+    if not found:
+        return None
+    if said := _SAID.fullmatch(sentence[found[-1].end() : _LONGEST]):
+        return said[1].strip(" .*")
+    return (found[-1][found[-1].lastindex or 0] or "").strip()

@@ -1,0 +1,47 @@
+r"""Did the response choose the right option? References are `B`, `(B)`, or several: `A, C`.
+
+Letters, A to Z, are read from the final answer only: `(B)`, `B.`, `B) Paris`, `option b`,
+`\text{(B)}`. Anything else, an option's text without its letter for example, is undecided.
+"""
+
+import re
+
+from verifiers.answers import boxes, final_answer
+from verifiers.normal_form import tidy
+from verifiers.verdict import Verdict
+
+VERSION = 1
+
+_OPTION = re.compile(
+    r"(?:(?:option|choice|answer)\s*:?\s*)?(?:\(([A-Z])\)|([A-Z])(?=\)|[.:]\s|[.:]?$))",
+    re.IGNORECASE,
+)
+_SEVERAL = re.compile(r"\(?[A-Z]\)?(?:\s*(?:,|and|&|\s)\s*\(?[A-Z]\)?)+")
+
+
+def multiple_choice(response: str, reference: str) -> Verdict:
+    """Compare the letters as sets; undecided when either side has none."""
+    gold = letters(tidy((boxes(reference) or [reference])[-1]))
+    answer = final_answer(response)
+    if answer is None:
+        return Verdict("undecided", reason="no final answer found")
+    if not gold:
+        return Verdict("undecided", answer.text, "the reference is not a letter from A to Z")
+    chosen = letters(tidy(answer.text))
+    if not chosen:
+        return Verdict("undecided", answer.text, "the final answer is not a letter from A to Z")
+    return Verdict("correct" if chosen == gold else "wrong", ", ".join(sorted(chosen)), answer.note)
+
+
+def letters(tidied: str) -> set[str]:
+    """The options a tidied answer names, upper case; empty when it names none."""
+    if _SEVERAL.fullmatch(tidied):
+        return set(re.findall(r"[A-Z]", tidied))
+    one = letter(tidied)
+    return {one} if one else set()
+
+
+def letter(tidied: str) -> str | None:
+    """The single option a tidied answer names, upper case, or None."""
+    option = _OPTION.match(tidied)
+    return (option[1] or option[2]).upper() if option else None
