@@ -60,8 +60,9 @@ def _train_one(run: Run, spec: StudentSpec, base: Path) -> Path | None:
 def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output: Path) -> None:
     """Torch's memory and threads are gone when the training is; its log is kept."""
     output.mkdir(parents=True, exist_ok=True)
-    order: dict[str, Any] = {"plugin": spec.trainer.plugin, "base": str(base), "dataset": str(dataset),
-                             "output": str(output), "params": spec.trainer.params}
+    places = {"base": base, "dataset": dataset, "output": output}
+    order: dict[str, Any] = {"plugin": spec.trainer.plugin, "params": spec.trainer.params,
+                             **{name: str(path.resolve()) for name, path in places.items()}}
     (output / "spec.json").write_text(json.dumps(order))
     log = run.lake.place("logs", f"train-{spec.name}.log")
     print(f"training the student '{spec.name}' ({spec.trainer.plugin}); log: {log}", file=sys.stderr)

@@ -84,6 +84,8 @@ def prompt_tokens(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
     A template that opens the thinking itself (`<think>` at the end) would have it twice: the answer brings its own.
     """
+    if not messages:
+        raise UserError("a row has an answer without a prompt before it: emit it again")
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     text = re.sub(r"<think>\s*$", "", text)
     return list(tokenizer.encode(text, add_special_tokens=False))
@@ -231,6 +233,7 @@ def finish(model: Any, tokenizer: Any, base: Path, output: Path, figures: Row) -
         shutil.rmtree(leftover, ignore_errors=True)
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.config.use_cache = True  # switched off by the trainer, and slow for whoever generates with it
     model.save_pretrained(draft)
     for file in base.iterdir():  # the base's own files, not the tokenizer written anew: the same bytes for vLLM
         if file.is_file() and TOKENIZER_FILES.fullmatch(file.name):

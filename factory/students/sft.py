@@ -44,8 +44,8 @@ def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 4, learning_
 
 def tokenised(tokenizer: Any, messages: list[Any]) -> training.Row:
     """A row for the trainer: token ids, and labels that are -100 on everything but the last message."""
-    prompt = training.prompt_tokens(tokenizer, messages[:-1])
     answer = training.answer_tokens(tokenizer, messages[-1])
+    prompt = training.prompt_tokens(tokenizer, messages[:-1])
     ids = prompt + answer
     return {"input_ids": ids, "labels": [-100] * len(prompt) + answer, "length": len(ids)}
 

@@ -60,7 +60,8 @@ class OpenAiApi:
     def _identity(self) -> dict[str, Any]:
         """The same name means another model at another provider; a server of one's own may move about."""
         host = "" if _is_local(self.base_url) else urlsplit(self.base_url).hostname
-        return {"plugin": "openai_api", "model": self.model, "sampling": self.sampling} | ({"host": host} if host else {})
+        return {"plugin": "openai_api", "model": self.model, **({"host": host} if host else {}),
+                "sampling": self.sampling}
 
     def check(self) -> None:
         if urlsplit(self.base_url).scheme not in ("http", "https"):
@@ -101,12 +102,13 @@ class OpenAiApi:
     def _connect(self) -> "openai.AsyncOpenAI":
         import openai  # takes a second to import: only for those who ask
         timeout = openai.Timeout(self.idle_timeout, connect=self.connect_timeout, pool=None)
-        # aiohttp admits 100 connections unless told otherwise, and one more is for the probe.
-        limits = openai.DefaultAioHttpClient(timeout=timeout, limits=_limits(self.concurrency + 1),
-                                             trust_env=not _is_local(self.base_url))  # no proxy on the way to ourselves
+        # The library's own limit of 1000 connections would hold back a larger `concurrency`; one is for probes.
+        limits = type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=self.concurrency + 1)
+        http = openai.DefaultAioHttpClient(timeout=timeout, limits=limits,
+                                           trust_env=not _is_local(self.base_url))  # no proxy on the way to ourselves
         key = os.environ.get(self.key_env, "") if self.key_env else ""
         return openai.AsyncOpenAI(api_key=key or "none", base_url=self.base_url, max_retries=0, timeout=timeout,
-                                  http_client=limits)
+                                  http_client=http)
 
     async def _probe(self, client: "openai.AsyncOpenAI") -> None:
         """Find out in a second what would otherwise fail ten thousand times."""
@@ -188,7 +190,7 @@ def check_sampling(sampling: Mapping[str, Any]) -> None:
     try:
         json.dumps(sampling, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise UserError(f"teacher.sampling must hold numbers, texts, lists and tables only ({error}): mend it") from error
+        raise UserError(f"teacher.sampling may hold numbers, texts, lists and tables only: mend it ({error})") from None
 
 
 def ask_failed(error: Exception) -> AskFailed:

@@ -1,0 +1,72 @@
+"""Run a training plugin in a process of its own, so that a stage never imports torch and can outlive a crash of it.
+
+    python -m factory.students SPEC.json
+
+SPEC is {"plugin": "sft", "base": …, "dataset": …, "output": …, "params": {…}}; a dotted plugin is a private module.
+Prints one JSON line, the figures, on stdout; a mistake of the user is one sentence on stderr and exit code 2.
+"""
+
+import contextlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from factory.protocols import UserError
+
+KEYS = ("plugin", "base", "dataset", "output", "params")
+
+
+def main(argv: list[str]) -> int:
+    try:
+        if len(argv) != 1:
+            raise UserError("say which: python -m factory.students SPEC.json")
+        spec = read(Path(argv[0]))
+        with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not mix with the figures
+            figures = call(plugin(spec["plugin"]), spec)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(figures, allow_nan=False))
+    return 0
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The spec, with every key there and none unknown."""
+    try:
+        spec = {"params": {}, **json.loads(path.read_text())}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not a JSON object ({error}): write one with {', '.join(KEYS)}") from error
+    if wrong := sorted(set(spec) ^ set(KEYS)):
+        raise UserError(f"{path}: '{wrong[0]}' is missing or unknown: the keys are {', '.join(KEYS)}")
+    return spec
+
+
+def plugin(name: str) -> Callable[..., dict[str, Any]]:
+    """`sft` is the function `sft` in factory/students/sft.py; a dotted name is any importable module."""
+    path = name if "." in name else f"factory.students.{name}"
+    try:
+        found = getattr(importlib.import_module(path), path.rpartition(".")[2], None)
+    except ModuleNotFoundError as error:
+        if error.name and not (path == error.name or path.startswith(error.name + ".")):
+            raise UserError(f"'{name}' needs the package '{error.name}': install the extra [train]") from error
+        found = None
+    if not callable(found):
+        raise UserError(f"there is no student '{name}': name a file of factory/students, or an importable module")
+    return found  # type: ignore[no-any-return]
+
+
+def call(function: Callable[..., dict[str, Any]], spec: dict[str, Any]) -> dict[str, Any]:
+    """Call the plugin, after checking that the parameters fit it."""
+    paths = [Path(spec[key]) for key in ("base", "dataset", "output")]
+    known = list(inspect.signature(function).parameters)[len(paths):]
+    if wrong := sorted(set(spec["params"]) - set(known)):
+        raise UserError(f"'{spec['plugin']}' has no parameter '{wrong[0]}': use {', '.join(known)}")
+    return function(*paths, **spec["params"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""`python -m factory.students`: figures on stdout, a sentence on stderr."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factory.students import __main__ as program
+
+
+def spec(folder: Path, **changes: Any) -> list[str]:
+    path = folder / "spec.json"
+    path.write_text(json.dumps({"plugin": "private.noisy", "base": "b", "dataset": "d", "output": "o", **changes}))
+    return [str(path)]
+
+
+@pytest.fixture(autouse=True)
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private plugin in tmp_path/private/noisy.py."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "noisy.py").write_text(
+        "def noisy(base, dataset, output, *, rate=1.0):\n"
+        "    print('chatter')\n    return {'base': str(base), 'rate': rate}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("private", "private.noisy"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_the_figures_are_the_only_line_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(spec(tmp_path, params={"rate": 0.5})) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"base": "b", "rate": 0.5}
+    assert "chatter" in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"plugin": "stf"}, "no student 'stf'"),
+        ({"plugin": "private.missing"}, "no student 'private.missing'"),
+        ({"params": {"raet": 1}}, "no parameter 'raet': use rate"),
+        ({"seed": 1}, "'seed' is missing or unknown"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                  changes: dict[str, Any], says: str) -> None:
+    assert program.main(spec(tmp_path, **changes)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_a_spec_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main([str(tmp_path / "none.json")]) == 2
+    assert program.main([]) == 2
+    assert "SPEC.json" in capsys.readouterr().err
