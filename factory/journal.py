@@ -26,12 +26,18 @@ class Journal:
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the rows and flush them to the disk: one `fdatasync` for the group. Raises OSError (no space, …)."""
         block = b"".join(json.dumps(row, ensure_ascii=True).encode() + b"\n" for row in rows)
-        view = memoryview(block)
-        while view:
-            view = view[os.write(self._file, view):]
-        os.fdatasync(self._file)
+        try:
+            self._write(memoryview(block))
+        except OSError:
+            os.ftruncate(self._file, self.bytes)  # else the next row would be glued to half a one
+            raise
         self.rows += len(rows)
         self.bytes += len(block)
+
+    def _write(self, block: memoryview) -> None:
+        while block:
+            block = block[os.write(self._file, block):]
+        os.fdatasync(self._file)
 
     def close(self) -> None:
         os.close(self._file)

@@ -11,12 +11,13 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import duckdb
 import pyarrow as pa
@@ -26,28 +27,31 @@ from factory import journal
 from factory.protocols import UserError
 
 VERSION = 1
-S, I, F, B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+QueryError = duckdb.Error
+"""What a wrong query raises; `complaint` says it in one sentence."""
+
+S, N, F, B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 TABLES: dict[str, dict[str, pa.DataType]] = {
     "problems": dict(id=S, prompt=S, reference=S, verifier=S, source=S, domain=S, split=S, licence=S, meta=S),
     "set_aside": dict(id=S, run_id=S, where=S, prompt=S, reference=S, verifier=S, reason=S),
-    "runs": dict(id=S, name=S, recipe=S, teacher=S, strategy=S, samples=I, started=S),
+    "runs": dict(id=S, name=S, recipe=S, teacher=S, strategy=S, samples=N, started=S),
     "members": dict(id=S, run_id=S, problem_id=S, part=S),
-    "traces": dict(id=S, problem_id=S, teacher=S, strategy=S, sample=I, round=I, thinking=S, response=S, raw=S,
-                   finish_reason=S, prompt_tokens=I, completion_tokens=I, thinking_tokens=I, mean_logprob=F,
+    "traces": dict(id=S, problem_id=S, teacher=S, strategy=S, sample=N, round=N, thinking=S, response=S, raw=S,
+                   finish_reason=S, prompt_tokens=N, completion_tokens=N, thinking_tokens=N, mean_logprob=F,
                    seconds=F, cost=F, created=S),
-    "steps": dict(id=S, trace_id=S, index=I, kind=S, text=S, parent=I, value=F, visits=I, state=S),
-    "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=I, created=S),
-    "verdicts": dict(id=S, trace_id=S, verifier=S, version=I, status=S, answer=S, reason=S, grade=S, seconds=F),
-    "measurements": dict(id=S, trace_id=S, measure=S, params=S, version=I, value=F),
-    "selections": dict(id=S, run_id=S, dataset=S, selector=S, rules=S, picks=I, drops=I, created=S),
+    "steps": dict(id=S, trace_id=S, index=N, kind=S, text=S, parent=N, value=F, visits=N, state=S),
+    "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=N, created=S),
+    "verdicts": dict(id=S, trace_id=S, verifier=S, version=N, status=S, answer=S, reason=S, grade=S, seconds=F),
+    "measurements": dict(id=S, trace_id=S, measure=S, params=S, version=N, value=F),
+    "selections": dict(id=S, run_id=S, dataset=S, selector=S, rules=S, picks=N, drops=N, created=S),
     "picks": dict(id=S, selection=S, run_id=S, dataset=S, problem_id=S, chosen=S, rejected=S, why=S),
     "drops": dict(id=S, selection=S, run_id=S, dataset=S, trace_id=S, reason=S),
-    "datasets": dict(id=S, selection=S, run_id=S, name=S, emitter=S, rows=I, path=S, digest=S, created=S),
+    "datasets": dict(id=S, selection=S, run_id=S, name=S, emitter=S, rows=N, path=S, digest=S, created=S),
     "students": dict(id=S, run_id=S, name=S, plugin=S, params=S, base=S, dataset=S, path=S, figures=S, created=S),
-    "evaluations": dict(id=S, run_id=S, model=S, path=S, teacher=S, problems=I, samples=I, undecided=I, pass_at_1=F,
-                        low=F, high=F, gain=F, gain_low=F, gain_high=F, tokens=I, created=S),
-    "timings": dict(id=S, run_id=S, stage=S, part=S, seconds=F, tokens=I, rows=I, created=S),
+    "evaluations": dict(id=S, run_id=S, model=S, path=S, teacher=S, problems=N, samples=N, undecided=N, pass_at_1=F,
+                        low=F, high=F, gain=F, gain_low=F, gain_high=F, tokens=N, created=S),
+    "timings": dict(id=S, run_id=S, stage=S, part=S, seconds=F, tokens=N, rows=N, created=S),
 }
 """Every table with its columns; `id` is always the first."""
 
@@ -58,7 +62,13 @@ SEGMENT_ROWS, SEGMENT_BYTES = 4096, 128 * 2**20
 
 def now() -> str:
     """UTC time to the millisecond, ISO 8601."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() * 1000) % 1000:03d}Z"
+    moment = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment * 1000) % 1000:03d}Z"
+
+
+def complaint(error: Exception) -> str:
+    """DuckDB's own words about a wrong query, on one line and without its drawing of the place."""
+    return " ".join(re.split(r"\n\s*\n|LINE \d+:", str(error))[0].split())
 
 
 class Lake:
@@ -83,7 +93,8 @@ class Lake:
         (self.folder / "journal").mkdir(exist_ok=True)
         for table in JOURNALED:
             (self.folder / "journal" / f"{table}-empty.jsonl").touch()
-        _replace(self.folder / "lake.json", json.dumps({"version": VERSION}).encode())
+        with _replacing(self.folder / "lake.json") as file:
+            file.write(json.dumps({"version": VERSION}).encode())
 
     def _refuse_newer(self) -> None:
         try:
@@ -92,9 +103,10 @@ class Lake:
             raise UserError(f"{self.folder}/lake.json is not readable: it should be "
                             f'{{"version": {VERSION}}}; mend it, or name another lake with --lake DIR') from error
         if found != VERSION:
-            newer = "upgrade cot-factory" if isinstance(found, int) and found > VERSION else "use the version that made it"
+            newer = isinstance(found, int) and found > VERSION
             raise UserError(f"the lake {self.folder} has version {found} and this program reads version {VERSION}: "
-                            f"{newer}, or name another lake with --lake DIR")
+                            f"{'upgrade cot-factory' if newer else 'use the version that made it'}, "
+                            "or name another lake with --lake DIR")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -111,7 +123,8 @@ class Lake:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"another run is writing to {self.folder}: waiting for it to end (Ctrl-C gives up)", file=sys.stderr)
+            print(f"another run is writing to {self.folder}: waiting for it to end (Ctrl-C gives up)",
+                  file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
 
     def _heal(self) -> None:
@@ -121,9 +134,9 @@ class Lake:
                 continue
             found = journal.recover(path, self.folder / "journal" / "quarantine")
             if found.torn or found.malformed:
-                print(f"{path}: a torn last line of {found.torn} bytes was cut off and {len(found.malformed)} malformed "
-                      f"lines were moved to {path.parent}/quarantine; the {len(found.rows)} whole rows are kept",
-                      file=sys.stderr)
+                print(f"{path}: a torn last line of {found.torn} bytes was cut off and {len(found.malformed)} "
+                      f"malformed lines were moved to {path.parent}/quarantine; the {len(found.rows)} whole rows are "
+                      "kept", file=sys.stderr)
             self._seal(path, found.rows)
         for stale in self.folder.glob("tables/*/.*.tmp"):
             stale.unlink(missing_ok=True)
@@ -146,7 +159,7 @@ class Lake:
         """Durable append of rows that cost money; compacts the segment when it is large."""
         segment = self._journals.get(table) or self._journals.setdefault(
             table, journal.Journal(self.folder / "journal", table))
-        segment.append([_clean(row) for row in rows])
+        segment.append([clean(row) for row in rows])
         if segment.rows >= SEGMENT_ROWS or segment.bytes >= SEGMENT_BYTES:
             self._close(table)
 
@@ -166,17 +179,14 @@ class Lake:
             self._write_part(table, rows, f"part-{segment.stem}")
         segment.unlink(missing_ok=True)
 
-    def _write_part(self, table: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    def _write_part(self, table: str, rows: Sequence[Mapping[str, Any]], part: str) -> None:
         schema = pa.schema(list(TABLES[table].items()))
-        clean = [_clean(row) for row in rows]
-        columns = {field: pa.array([row.get(field) for row in clean], kind) for field, kind in TABLES[table].items()}
-        folder = self.folder / "tables" / table
-        hidden = folder / f".{name}.tmp"
-        with open(hidden, "wb") as file:
-            pq.write_table(pa.table(columns, schema=schema), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.rename(folder / f"{name}.parquet")
+        cleaned = [clean(row) for row in rows]
+        columns = {name: pa.array([row.get(name) for row in cleaned], kind) for name, kind in TABLES[table].items()}
+        path = self.folder / "tables" / table / f"{part}.parquet"
+        with _replacing(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            if rows:  # `datasets` reads a part without a row group, and fails on one whose row group is empty
+                writer.write_table(pa.table(columns, schema=schema))
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -196,22 +206,23 @@ class Lake:
         parts = f"SELECT * FROM read_parquet({_literal(self.folder / 'tables' / table / '*.parquet')})"
         if table not in JOURNALED:
             return parts
-        kinds = {S: "VARCHAR", I: "BIGINT", F: "DOUBLE", B: "BOOLEAN"}
+        kinds = {S: "VARCHAR", N: "BIGINT", F: "DOUBLE", B: "BOOLEAN"}
         columns = ", ".join(f"'{name}': '{kinds[kind]}'" for name, kind in TABLES[table].items())
         lines = (f"SELECT * FROM read_json({_literal(self.folder / 'journal' / f'{table}-*.jsonl')}, "
                  f"format='newline_delimited', columns={{{columns}}}, ignore_errors=true)")
-        # A segment that was just compacted can still lie beside its part for a moment: the part wins.
-        return (f"WITH parts AS ({parts}) SELECT * FROM parts UNION ALL BY NAME "
-                f"SELECT * FROM ({lines}) WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM parts)")
+        # A segment that was just compacted can still lie beside its part for a moment: the part wins. The journal is
+        # listed first: a segment that is compacted between the two listings is then seen twice, never not at all.
+        return (f"WITH lines AS ({lines}), parts AS ({parts}) SELECT * FROM lines WHERE id IS NOT NULL AND "
+                f"id NOT IN (SELECT id FROM parts) UNION ALL BY NAME SELECT * FROM parts")
 
     def sql(self, query: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        """Run a query over the views; `.fetchall()`, `.df()`, `.arrow()` read it. Raises duckdb.Error."""
+        """Run a query over the views; `.fetchall()` and `.df()` read it. Raises QueryError."""
         for attempt in itertools.count():
             try:
                 return self.connect().execute(query, list(params))
             except duckdb.IOException:
                 # A journal segment can vanish between the listing and the reading while a run compacts it.
-                if attempt == 4:
+                if attempt == 19:
                     raise
                 time.sleep(0.05)
         raise AssertionError("unreachable")
@@ -243,7 +254,7 @@ class Lake:
 VIEWS = (
     # A trace's verdict of now: the newest version of the problem's own verifier.
     """CREATE VIEW judged AS
-       SELECT v.* FROM verdicts v QUALIFY row_number() OVER (PARTITION BY trace_id, verifier ORDER BY version DESC) = 1""",
+       SELECT * FROM verdicts QUALIFY row_number() OVER (PARTITION BY trace_id, verifier ORDER BY version DESC) = 1""",
     # Which traces belong to a run: its problems, asked of its teacher in its way.
     """CREATE VIEW run_traces AS
        SELECT r.id AS run_id, r.name AS run, m.part, t.* FROM runs r
@@ -253,7 +264,7 @@ VIEWS = (
 )
 
 
-def _clean(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def clean(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with NUL and lone surrogates as U+FFFD: neither Parquet nor DuckDB's JSON reader can hold them."""
     return {key: _text(value) if isinstance(value, str) else value for key, value in row.items()}
 
@@ -271,8 +282,15 @@ def _literal(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a small file so that it is old or new, never half."""
-    hidden = path.with_name(f".{path.name}.tmp")
-    hidden.write_bytes(content)
-    hidden.rename(path)
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file under a hidden name that becomes `path` when it is whole and on the disk; nothing is left of a failure."""
+    hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        with open(hidden, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.rename(path)
+    finally:
+        hidden.unlink(missing_ok=True)

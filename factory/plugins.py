@@ -1,4 +1,4 @@
-"""Plugins by name: the folder is the registry. `shortest` is `factory/selection/shortest.py`, and in it a function `shortest`.
+"""Plugins by name: the folder is the registry. `shortest` is a function in the file `factory/selection/shortest.py`.
 
 A name with a dot is a private plugin: any importable module, its function named after the last part. A misspelt name
 answers with the right ones, a misspelt or ill-typed parameter is refused, a missing dependency is reported as itself.
@@ -7,6 +7,7 @@ answers with the right ones, a misspelt or ill-typed parameter is refused, a mis
 import functools
 import importlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -25,16 +26,16 @@ KINDS = {"source": ("factory.sources", 0), "teacher": ("factory.teachers", 0), "
 
 
 def names(kind: str) -> list[str]:
-    """The plugins of a kind that ship here: the files of its folder with a function of the file's name. Imports none."""
+    """The plugins of a kind that ship here: files of its folder with a function of the file's name. Imports none."""
     package = importlib.import_module(KINDS[kind][0])
     files = [file for folder in package.__path__ for file in Path(folder).glob("*.py")]
     return sorted(f.stem for f in files if re.search(rf"^(async )?def {f.stem}\(", f.read_text("utf-8"), re.MULTILINE))
 
 
 def module(kind: str, name: str) -> Any:
-    """The plugin's module. Raises UserError for a name that does not exist."""
+    """The plugin's module. Raises UserError for a name that does not exist and for one that cannot be imported."""
     path = name if "." in name else f"{KINDS[kind][0]}.{name}"
-    if "." not in name and name not in names(kind):
+    if name not in names(kind) and not ("." in name and all(part.isidentifier() for part in name.split("."))):
         raise UserError(f"there is no {kind} '{name}'{did_you_mean(name, names(kind))}")
     try:
         return importlib.import_module(path)
@@ -43,13 +44,15 @@ def module(kind: str, name: str) -> Any:
             raise UserError(f"there is no module '{path}' for the {kind} '{name}': it has to be importable") from error
         raise UserError(f"the {kind} '{name}' needs the package '{error.name}', which is not installed: "
                         f"pip install it (see the extras in pyproject.toml)") from error
+    except Exception as error:  # a private module is anybody's code
+        raise UserError(f"the {kind} '{name}' cannot be imported: {type(error).__name__}: {error}; mend it") from error
 
 
 def function(kind: str, name: str) -> Callable[..., Any]:
     """The plugin's function: it has the name of its file."""
     found = getattr(module(kind, name), name.rpartition(".")[2], None)
     if not callable(found):
-        raise UserError(f"the {kind} '{name}' has no function named '{name.rpartition('.')[2]}': name it after its file")
+        raise UserError(f"the {kind} '{name}' has no function '{name.rpartition('.')[2]}': name it after its file")
     return found  # type: ignore[no-any-return]
 
 
@@ -81,7 +84,7 @@ def parameters(kind: str, name: str) -> dict[str, inspect.Parameter]:
 
 def _fits(owner: str, key: str, value: Any, hint: Any) -> None:
     try:
-        TypeAdapter(hint).validate_python(value, strict=not isinstance(value, list))
+        TypeAdapter(hint).validate_json(json.dumps(value), strict=True)  # as JSON: there a list may fill a tuple
     except ValidationError as error:
         wanted = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
         raise UserError(f"{owner} cannot take {key} = {value!r}: it has to be {wanted}") from error

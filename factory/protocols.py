@@ -1,4 +1,4 @@
-"""The verbs: one method each, callable from a REPL with literals. A plugin is a function (or makes an object) like these.
+"""The verbs: one method each, callable from a REPL with literals. A plugin is such a function (or makes an object).
 
 A plugin lives in the folder of its kind, in a file and a function of one name. The arguments shown here come from the
 factory; every other parameter of the function is a key that a recipe may set.

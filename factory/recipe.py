@@ -1,17 +1,19 @@
 """A recipe: one TOML file that says what to make. Validated, unknown keys refused, errors in one sentence."""
 
 import hashlib
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from factory.plugins import did_you_mean
+from factory.plugins import allow_private, did_you_mean
 from factory.protocols import UserError
 from factory.records import content_id
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What may be part of a file's name."""
 
 
 class Plugin(BaseModel):
@@ -27,8 +29,19 @@ class Plugin(BaseModel):
         if isinstance(value, str):
             return {"plugin": value}
         if isinstance(value, dict) and set(value) != {"plugin", "params"}:
-            return {"plugin": value.get("plugin"), "params": {k: v for k, v in value.items() if k != "plugin"}}
+            params = {k: v for k, v in value.items() if k != "plugin"}
+            return {"params": params, **({"plugin": value["plugin"]} if "plugin" in value else {})}
         return value
+
+    @field_validator("params")
+    @classmethod
+    def _is_json(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """They are part of ids, and TOML can hold what JSON cannot."""
+        try:
+            content_id(params)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"a parameter is a date, a time, inf or nan: write it as a text ({error})") from error
+        return params
 
     def with_params(self, **more: Any) -> "Plugin":
         """The same plugin with further parameters."""
@@ -36,7 +49,7 @@ class Plugin(BaseModel):
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Generate(Strict):
@@ -59,7 +72,7 @@ class Verify(Strict):
 class DatasetSpec(Strict):
     """A dataset to be: which traces (selector), in which form (emitter)."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     selector: Plugin
     emitter: Plugin
 
@@ -67,14 +80,14 @@ class DatasetSpec(Strict):
 class StudentSpec(Strict):
     """A training: `base` is a model folder or the name of an earlier student of this recipe."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     base: str
     dataset: str
     trainer: Plugin
 
 
 class Evaluate(Strict):
-    """Held-out problems, asked of each student (and of its base) through a teacher plugin whose `model` is filled in."""
+    """Held-out problems, asked of each student and of its base through a teacher plugin whose `model` is filled in."""
 
     problems: Plugin
     teacher: Plugin
@@ -93,7 +106,7 @@ class Tasks(Strict):
 class Recipe(Strict):
     """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     problems: list[Plugin] = Field(min_length=1)
     teacher: Plugin
     generate: Generate = Generate()  # type: ignore[call-arg]
@@ -122,15 +135,19 @@ class Recipe(Strict):
 
     @property
     def id(self) -> str:
-        """Hash of the recipe's content: a run is a recipe."""
-        return content_id("run", self.model_dump(mode="json", exclude={"tasks"}))
+        """Hash of the recipe's content, but for how the work is spread."""
+        return content_id("recipe", self.model_dump(mode="json", exclude={"tasks"}))
 
     def json_text(self) -> str:
         return self.model_dump_json()
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Recipe:
-    """Read a recipe with `--set key=value` settings applied. Raises UserError in one sentence."""
+    """Read a recipe with `--set key=value` settings applied, and let private plugins beside it be imported.
+
+    Raises UserError in one sentence.
+    """
+    allow_private(str(path.resolve().parent))
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -208,5 +225,3 @@ def digest(folder: Path) -> str:
         if file.suffix in (".safetensors", ".json", ".jinja") and file.name not in ("figures.json", "README.md"):
             found.update(file.name.encode() + b"\0" + file.read_bytes())
     return found.hexdigest()
-
-

@@ -1,4 +1,4 @@
-"""The nouns: frozen rows. A row's id is a hash of what determined it, so a stage is "compute the rows its table lacks"."""
+"""The nouns: frozen rows. A row's id is a hash of what determined it; a stage is "compute the rows its table lacks"."""
 
 import hashlib
 import json

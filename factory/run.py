@@ -1,5 +1,6 @@
 """A run: a recipe at work on a lake. Every stage takes one; two runs of one recipe on one lake are the same run."""
 
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,21 +29,30 @@ def strategy_key(spec: Plugin) -> str:
     return canonical({"strategy": spec.plugin, "version": plugins.version("strategy", spec.plugin), **spec.params})
 
 
+@functools.cache
+def _teacher_key(spec: str) -> str:
+    """Once a process: the identity of a local model is a digest of every byte of it."""
+    return canonical(make_teacher(Plugin.model_validate_json(spec)).identity)
+
+
 @dataclass(frozen=True)
 class Run:
-    """`id` names it in the lake; `teacher_key` and `strategy_key` are what its traces were asked with."""
+    """`id` names it in the lake; `teacher_key` and `strategy_key` are what its traces were asked with.
+
+    The same recipe is another run when its teacher's weights have changed: its traces are others.
+    """
 
     recipe: Recipe
     lake: Lake
     notes: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def id(self) -> str:
-        return self.recipe.id
-
     @cached_property
+    def id(self) -> str:
+        return content_id("run", self.recipe.id, self.teacher_key, self.strategy_key)
+
+    @property
     def teacher_key(self) -> str:
-        return canonical(make_teacher(self.recipe.teacher).identity)
+        return _teacher_key(self.recipe.teacher.model_dump_json())
 
     @cached_property
     def strategy_key(self) -> str:

@@ -7,6 +7,7 @@ from factory import plugins
 from factory.lake import Lake
 from factory.protocols import UserError
 from factory.recipe import Plugin, Recipe
+from factory.records import Problem
 from factory.run import make_teacher
 from factory.stages import choose
 
@@ -28,6 +29,8 @@ def _source(spec: Plugin) -> str:
         raise UserError(f"the source '{spec.plugin}': {error}") from error
     if first is None:
         raise UserError(f"the source '{spec.plugin}' has no problem in it: look at its parameters {spec.params}")
+    if isinstance(first, Problem):
+        plugins.function("verifier", first.verifier)
     return f"source {spec.plugin}: its first row can be read"
 
 

@@ -1,4 +1,4 @@
-"""The command line `cot`. Imports are lazy: `cot --help` answers at once. A user's mistake is one sentence, never a traceback."""
+"""The command line `cot`. Imports are lazy: `cot --help` answers at once. A user's mistake is one sentence."""
 
 import argparse
 import errno
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)  # asyncio takes a Ctrl-C gently: what is finished is still written
 
 
 def _told(sentence: str) -> int:
@@ -42,10 +42,13 @@ def _told(sentence: str) -> int:
 
 
 def _os_sentence(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
+    where, kept = f" ({error.filename})" if error.filename else "", "what is finished is kept"
     known = {
-        errno.ENOSPC: f"no space is left on the disk{where}: free some and run the same command again; what is finished is kept",
-        errno.EDQUOT: f"the disk quota is used up{where}: free some space and run the same command again",
+        errno.ENOSPC: f"no space is left on the disk{where}: free some and run the same command again; {kept}",
+        errno.EDQUOT: f"the disk quota is used up{where}: free some space and run the same command again; {kept}",
+        errno.EFBIG: f"the file would be larger than is allowed here{where}: raise `ulimit -f`; {kept}",
+        errno.EPERM: f"that is not permitted{where}: choose another place with --lake DIR, or change its rights",
+        errno.ENAMETOOLONG: f"the name is too long{where}: choose a shorter one",
         errno.EACCES: f"no permission to write{where}: choose another place with --lake DIR, or change its rights",
         errno.EROFS: f"the file system is read-only{where}: choose another place with --lake DIR",
         errno.ENOENT: f"there is no such file{where}",
@@ -82,11 +85,13 @@ def evaluate(args: argparse.Namespace) -> None:
 def _run_parts(args: argparse.Namespace, flow: str) -> None:
     """Check, run the flow (or the plain stages), and report, whatever happened."""
     from factory.lake import Lake
+    from factory.plugins import allow_private
     from factory.recipe import load
+    from factory.run import Run
     from flows import check
 
+    allow_private(os.getcwd())
     recipe = load(args.recipe, args.set)
-    _private_plugins(args)
     check.check(recipe)
     lake = Lake(args.lake)
     try:
@@ -98,7 +103,7 @@ def _run_parts(args: argparse.Namespace, flow: str) -> None:
 
             run_flow(flow, args.recipe, args.lake, args.set)
     finally:
-        _report(lake, recipe.id)
+        _report(lake, Run(recipe, lake).id)
 
 
 def _directly(recipe: Any, lake: Any, flow: str) -> None:
@@ -114,9 +119,9 @@ def _directly(recipe: Any, lake: Any, flow: str) -> None:
 
 
 def _quiet_prefect() -> None:
-    """Settings for a run in a terminal; whatever the user has set stays."""
-    for name, value in (("PREFECT_LOGGING_LEVEL", "WARNING"), ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
-                        ("DO_NOT_TRACK", "1"), ("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")):
+    """Settings for a run in a terminal: Prefect's lines go to its UI, warnings here too. What is set stays."""
+    for name, value in (("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING"), ("DO_NOT_TRACK", "1"),
+                        ("PREFECT_SERVER_ANALYTICS_ENABLED", "false")):
         os.environ.setdefault(name, value)
 
 
@@ -132,19 +137,13 @@ def _report(lake: Any, run_id: str) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
+    from factory.plugins import allow_private
     from factory.recipe import load
     from flows import check as checking
 
-    _private_plugins(args)
+    allow_private(os.getcwd())
     for line in checking.check(load(args.recipe, args.set)):
         print(f"ok  {line}")
-
-
-def _private_plugins(args: argparse.Namespace) -> None:
-    from factory.plugins import allow_private
-
-    allow_private(str(args.recipe.resolve().parent))
-    allow_private(os.getcwd())
 
 
 def status(args: argparse.Namespace) -> None:
@@ -235,7 +234,8 @@ def parser() -> argparse.ArgumentParser:
     when = made.add_mutually_exclusive_group(required=True)
     when.add_argument("--cron", metavar="LINE", help='for example "0 3 * * *": every night at three')
     when.add_argument("--every", type=float, metavar="SECONDS", help="an interval instead of a cron line")
-    teacher = commands.add_parser("teacher", help="play with the bundled teacher", description="Play with the bundled teacher.")
+    teacher = commands.add_parser("teacher", help="play with the bundled teacher",
+                                  description="Play with the bundled teacher.")
     serve = teacher.add_subparsers(metavar="COMMAND", required=True).add_parser(
         "serve", help="serve it as an OpenAI-compatible endpoint until Ctrl-C")
     serve.set_defaults(command=teacher_serve)

@@ -1,12 +1,11 @@
 """`cot sql` and `cot show`: reading the lake, also while a run is going."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from factory.lake import Lake
+from factory.lake import TABLES, Lake, QueryError, complaint
 from factory.protocols import UserError
 
 
@@ -15,15 +14,26 @@ def query(lake: Lake, text: str, form: str, out: Path | None) -> None:
     if form == "parquet" and out is None:
         raise UserError("parquet is not for a terminal: name a file with --out FILE")
     try:
-        table: Any = lake.sql(text).to_arrow_table()
-    except duckdb.Error as error:
-        raise UserError(f"the query is not valid: {error}") from error
+        table = _table(lake, text)
+    except QueryError as error:
+        tables = ", ".join(TABLES)
+        raise UserError(f"the query is not valid: {complaint(error)}; the tables are {tables}, and the views "
+                        "run_traces and judged") from error
     if form == "parquet":
         import pyarrow.parquet
 
         pyarrow.parquet.write_table(table, out)
     else:
         _write(_render(table, form), out)
+
+
+def _table(lake: Lake, text: str) -> Any:
+    found = lake.sql(text)
+    if not found:  # blanks, or a comment
+        raise UserError('the query is empty: try cot sql "select status, count(*) from verdicts group by 1"')
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # DuckDB on the copy that this makes: it is what keeps the types
+        return found.to_arrow_table()
 
 
 def _render(table: Any, form: str) -> str:

@@ -1,11 +1,11 @@
-"""What a run made, from the lake alone: the funnel, drops by reason, datasets, accuracies, times; as text and as PNG."""
+"""What a run made, from the lake alone: funnel, drops by reason, datasets, accuracies, times; as text and as PNG."""
 
 from pathlib import Path
 from typing import Any
 
 from factory.lake import Lake
-from factory.protocols import UserError
 from factory.plugins import did_you_mean
+from factory.protocols import UserError
 
 Rows = list[dict[str, Any]]
 
@@ -42,7 +42,7 @@ def funnel(lake: Lake, run_id: str) -> list[tuple[str, int]]:
 
 
 def datasets(lake: Lake, run_id: str) -> Rows:
-    return lake.rows("""SELECT name, rows, path, selection FROM datasets WHERE run_id = $1
+    return lake.rows("""SELECT id, name, rows, path, selection FROM datasets WHERE run_id = $1
         QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1 ORDER BY created""", [run_id])
 
 

@@ -22,17 +22,23 @@ def verify_file(path: Path, out: Path | None, verifier: str, workers: int, timeo
     waiting: deque[dict[str, Any]] = deque()
     counts: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
-        source: TextIO = sys.stdin if str(path) == "-" else stack.enter_context(open(path, encoding="utf-8", errors="replace"))
+        source: TextIO = stack.enter_context(_open(path))
         target: TextIO = stack.enter_context(open(out, "w", encoding="utf-8")) if out else sys.stdout
         bar = stack.enter_context(tqdm(desc="verify", unit="row", disable=None))
         for verdict in verify_many(_cases(source, verifier, waiting), workers=workers, timeout=timeout):
             row = waiting.popleft()
-            target.write(json.dumps(_told(row, verdict), ensure_ascii=False) + "\n")
+            target.write(_line(_told(row, verdict)))
             key = "malformed" if "bad" in row else verdict.status
             counts[key] = counts.get(key, 0) + 1
             bar.update()
     print(", ".join(f"{count} {key}" for key, count in sorted(counts.items())) or "the file is empty", file=sys.stderr)
     return 1 if counts.get("malformed") or not counts else 0
+
+
+def _open(path: Path) -> TextIO:
+    """Bytes that are not UTF-8 spoil their own line and no other."""
+    file: Path | int = sys.stdin.fileno() if str(path) == "-" else path
+    return open(file, encoding="utf-8", errors="replace", closefd=file is path)
 
 
 def _refuse(path: Path, verifier: str, workers: int, timeout: float) -> None:
@@ -53,7 +59,8 @@ def _cases(source: TextIO, verifier: str, waiting: deque[dict[str, Any]]) -> Ite
             continue
         row = _row(line, number)
         waiting.append(row)
-        yield Case(verifier, "", "") if "bad" in row else Case(row.get("verifier") or verifier, row["response"], row["reference"])
+        name = str(row.get("verifier") or verifier)
+        yield Case(verifier, "", "") if "bad" in row else Case(name, row["response"], row["reference"])
 
 
 def _row(line: str, number: int) -> dict[str, Any]:
@@ -65,9 +72,19 @@ def _row(line: str, number: int) -> dict[str, Any]:
         if lacking:
             raise ValueError(f"no '{lacking[0]}'")
         return {**row, "response": str(row["response"]), "reference": str(row["reference"])}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         print(f"line {number}: {error}", file=sys.stderr)
         return {"id": None, "bad": f"line {number}: {error}"}
+
+
+def _line(told: dict[str, Any]) -> str:
+    """As people read it, unless it holds half a surrogate pair, which only an escape can write."""
+    text = json.dumps(told, ensure_ascii=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(told) + "\n"
+    return text
 
 
 def _told(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:

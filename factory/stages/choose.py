@@ -6,24 +6,21 @@ a changed threshold makes a new selection and recomputes nothing that a model or
 """
 
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-import duckdb
-
 from factory import plugins
-from factory.lake import Lake, now
+from factory.lake import Lake, QueryError, complaint, now
 from factory.protocols import UserError
 from factory.recipe import DatasetSpec, Plugin, Recipe
 from factory.records import Candidate, Pick, canonical, content_id
 from factory.run import Run
 
 COLUMNS = ("trace_id", "problem_id", "prompt", "raw", "thinking", "response", "status", "answer", "grade",
-           "finish_reason", "prompt_tokens", "completion_tokens", "thinking_tokens", "mean_logprob", "seconds", "sample",
-           "source", "domain", "split", "licence", "meta", "verifier", "pass_rate")
-"""What a rule may name besides the measures; `pass_rate` is the share of the problem's traces that are correct."""
+           "finish_reason", "prompt_tokens", "completion_tokens", "thinking_tokens", "mean_logprob", "seconds",
+           "sample", "source", "domain", "split", "licence", "meta", "verifier", "pass_rate")
+"""What a rule may name besides the measures; `pass_rate` is the share of its problem's traces that are correct."""
 
 
 def choose(run: Run) -> dict[str, str]:
@@ -32,7 +29,11 @@ def choose(run: Run) -> dict[str, str]:
 
 
 def _choose_one(run: Run, spec: DatasetSpec) -> str:
-    selection = selection_id(run, spec)
+    try:
+        selection = selection_id(run, spec)
+    except QueryError as error:  # it is SQL, and it does not fit the values that there are
+        raise UserError(f"a rule cannot be computed: {complaint(error)}; mend it in [rules], where try_cast helps with "
+                        "a value that may be no number") from error
     if selection in run.lake.ids("selections"):
         return selection
     with run.timed("choose") as counts:
@@ -48,17 +49,18 @@ def _choose_one(run: Run, spec: DatasetSpec) -> str:
 
 
 def selection_id(run: Run, spec: DatasetSpec) -> str:
-    """Hash of the rules, the selector and every candidate with its verdict and measures."""
+    """Hash of the rules, the selector and every candidate with its verdict and measures: what a selector sees."""
     state = hashlib.blake2b(digest_size=16)
-    for row in run.lake.sql(f"SELECT trace_id, status, dropped FROM ({candidates_sql(run.recipe)}) ORDER BY trace_id",
-                            [run.id]).fetchall():
+    seen = ", ".join(["trace_id", "status", "answer", "dropped", *(_column(m) for m in run.recipe.measures)])
+    query = f"SELECT {seen} FROM ({candidates_sql(run.recipe)}) ORDER BY trace_id"
+    for row in run.lake.sql(query, [run.id]).fetchall():
         state.update(repr(row).encode())
     return content_id("selection", run.id, spec.name, canonical(spec.selector.model_dump()),
                       plugins.version("selector", spec.selector.plugin), state.hexdigest())
 
 
 def candidates_sql(recipe: Recipe) -> str:
-    """SQL ($1 = run id) of all candidates with their measures and `dropped`, the name of the rule they fail, or NULL."""
+    """SQL ($1 = run id) of all candidates with their measures and `dropped`: the rule that they fail first, or NULL."""
     cases = " ".join(f"WHEN NOT coalesce(({rule}), false) THEN {_quote(name)}" for name, rule in recipe.rules.items())
     return f"""
         WITH measured AS ({_measures_sql(recipe.measures)}),
@@ -93,18 +95,17 @@ def _quote(text: str) -> str:
 
 def check_rules(lake: Lake, recipe: Recipe) -> None:
     """Raise UserError naming the rule that is not SQL over the columns there are."""
-    twice = [m.plugin for m in recipe.measures if [n.plugin for n in recipe.measures].count(m.plugin) > 1]
-    if twice:
-        raise UserError(f"the measure '{twice[0]}' is listed twice: a rule could not tell which is meant")
+    names = [*COLUMNS, *(m.plugin.rpartition(".")[2] for m in recipe.measures)]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"the measure '{twice[-1]}' has the name of another measure or column: a rule could not tell "
+                        "which is meant, so rename or remove one")
     for name, rule in recipe.rules.items():
         alone = recipe.model_copy(update={"rules": {name: rule}})
         try:
             lake.sql(f"SELECT count(dropped) FROM ({candidates_sql(alone)})", [""]).fetchall()
-        except duckdb.Error as error:
-            told = re.split(r"\n|LINE 1", str(error))[0].strip()
-            columns = ", ".join([*COLUMNS, *(m.plugin for m in recipe.measures)])
-            raise UserError(f"the rule '{name}' ({rule}) is not valid: {told}; a rule is one SQL condition over: "
-                            f"{columns}") from error
+        except QueryError as error:
+            raise UserError(f"the rule '{name}' ({rule}) is not valid: {complaint(error)}; a rule is one SQL condition "
+                            f"over: {', '.join(names)}") from error
 
 
 def _select(run: Run, spec: DatasetSpec, selection: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -113,13 +114,21 @@ def _select(run: Run, spec: DatasetSpec, selection: str) -> tuple[list[dict[str,
     drops: list[dict[str, Any]] = []
     for rows in _problems(run):
         kept = [_candidate(run.recipe, row) for row in rows if row["dropped"] is None]
-        chosen: Sequence[Pick] = selector(kept)
+        chosen = _chosen(spec, selector, kept)
         _refuse_undecided(spec, chosen)
         picks += [_pick_row(run, spec, selection, pick) for pick in chosen]
         used = {c.trace_id for pick in chosen for c in (pick.chosen, pick.rejected) if c}
-        drops += [_drop_row(run, spec, selection, row["trace_id"], row["dropped"] or f"not chosen by {spec.selector.plugin}")
-                  for row in rows if row["trace_id"] not in used]
+        unused = [row for row in rows if row["trace_id"] not in used]
+        drops += [_drop_row(run, spec, selection, row["trace_id"],
+                            row["dropped"] or f"not chosen by {spec.selector.plugin}") for row in unused]
     return picks, drops
+
+
+def _chosen(spec: DatasetSpec, selector: Callable[..., Sequence[Pick]], kept: list[Candidate]) -> Sequence[Pick]:
+    try:
+        return selector(kept)
+    except ValueError as error:
+        raise UserError(f"the selector '{spec.selector.plugin}': {error}") from error
 
 
 def _problems(run: Run) -> Iterator[list[dict[str, Any]]]:

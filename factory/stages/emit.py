@@ -4,12 +4,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from factory import plugins
 from factory.lake import now
-from factory.protocols import UserError
+from factory.protocols import Emitter, UserError
 from factory.recipe import DatasetSpec
 from factory.records import Candidate, Pick, canonical, content_id
 from factory.run import Run
@@ -24,13 +25,13 @@ def _emit_one(run: Run, spec: DatasetSpec, selection: str) -> Path:
     folder = run.lake.place("datasets", run.recipe.name, spec.name)
     emitter = canonical({**spec.emitter.model_dump(), "version": plugins.version("emitter", spec.emitter.plugin)})
     key = content_id("dataset", selection, emitter)
-    if _written(folder) == key:
+    if written(folder) == key and key in run.lake.ids("datasets"):  # a crash can come between the two
         return folder
     with run.timed("emit") as counts:
         rows = list(_rows(run, spec, selection))
         if not rows:
             _say_why_empty(run, spec, selection)
-        _write(folder, rows, key, _card(run, spec, len(rows)))
+        _write(folder, rows, _columns(spec), key, _card(run, spec, len(rows), _digest(rows)))
         counts["rows"] = len(rows)
     run.lake.append_new("datasets", [dict(
         id=key, selection=selection, run_id=run.id, name=spec.name, emitter=emitter, rows=len(rows),
@@ -38,9 +39,19 @@ def _emit_one(run: Run, spec: DatasetSpec, selection: str) -> Path:
     return folder
 
 
+def _emitter(spec: DatasetSpec) -> Emitter:
+    return plugins.bind("emitter", spec.emitter.plugin, spec.emitter.params)
+
+
+def _columns(spec: DatasetSpec) -> dict[str, Any]:
+    """The row of a pick of nothing: an empty dataset has columns too, and without them it cannot be opened."""
+    blank = Candidate("", "", "", "", "", "", "correct", None, 0)
+    return dict(_emitter(spec)(Pick(blank, replace(blank, status="wrong"), "")))
+
+
 def _rows(run: Run, spec: DatasetSpec, selection: str) -> Iterator[dict[str, Any]]:
     """The emitted rows in an order that says nothing: by the hash that is a pick's id."""
-    emitter = plugins.bind("emitter", spec.emitter.plugin, spec.emitter.params)
+    emitter = _emitter(spec)
     side = "struct_pack({})".format(", ".join(f"{n} := {{0}}.{n}" for n in (
         "id", "raw", "thinking", "response", "completion_tokens")))
     found = run.lake.rows(f"""
@@ -50,7 +61,10 @@ def _rows(run: Run, spec: DatasetSpec, selection: str) -> Iterator[dict[str, Any
         LEFT JOIN traces r ON r.id = k.rejected WHERE k.selection = $1 ORDER BY k.id""", [selection])
     for row in found:
         rejected = _candidate(row, row["rejected"], "wrong") if row["rejected"] else None
-        yield dict(emitter(Pick(_candidate(row, row["chosen"], "correct"), rejected, row["why"])))
+        try:
+            yield dict(emitter(Pick(_candidate(row, row["chosen"], "correct"), rejected, row["why"])))
+        except ValueError as error:
+            raise UserError(f"the emitter '{spec.emitter.plugin}': {error}") from error
 
 
 def _candidate(row: dict[str, Any], side: dict[str, Any], status: str) -> Candidate:
@@ -65,14 +79,15 @@ def _say_why_empty(run: Run, spec: DatasetSpec, selection: str) -> None:
     print(f"the dataset '{spec.name}' is empty ({told})")
 
 
-def _write(folder: Path, rows: list[dict[str, Any]], key: str, card: str) -> None:
+def _write(folder: Path, rows: list[dict[str, Any]], blank: dict[str, Any], key: str, card: str) -> None:
     """Write beside, then swap: the folder holds the old dataset or the new one, never a mixture."""
     import datasets
 
     datasets.disable_progress_bars()
     hidden, old = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.old")
     shutil.rmtree(hidden, ignore_errors=True)
-    datasets.DatasetDict({"train": datasets.Dataset.from_list(rows)}).save_to_disk(hidden)
+    table = datasets.Dataset.from_list(rows) if rows else datasets.Dataset.from_list([blank]).select([])
+    datasets.DatasetDict({"train": table}).save_to_disk(hidden, num_shards=None if rows else {"train": 1})
     (hidden / "README.md").write_text(card)
     (hidden / "factory.json").write_text(json.dumps({"id": key, "rows": len(rows)}))
     shutil.rmtree(old, ignore_errors=True)
@@ -82,7 +97,8 @@ def _write(folder: Path, rows: list[dict[str, Any]], key: str, card: str) -> Non
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _written(folder: Path) -> str | None:
+def written(folder: Path) -> str | None:
+    """The id of the dataset that lies there whole, if one does."""
     try:
         return str(json.loads((folder / "factory.json").read_text())["id"])
     except (OSError, ValueError, KeyError):
@@ -93,13 +109,18 @@ def _digest(rows: list[dict[str, Any]]) -> str:
     return hashlib.blake2b(json.dumps(rows, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _card(run: Run, spec: DatasetSpec, rows: int) -> str:
-    """A dataset card; its header tells `load_dataset` where the rows are."""
+def _card(run: Run, spec: DatasetSpec, rows: int, digest: str) -> str:
+    """A dataset card; its header tells `load_dataset` where the rows are.
+
+    The digest in the header is what keeps `load_dataset` honest: its cache knows a local dataset by the header alone,
+    and would answer with the rows of another folder of the same name, or with those of yesterday.
+    """
     licences = [row[0] for row in run.lake.sql("""SELECT DISTINCT licence FROM problems p JOIN members m
         ON m.problem_id = p.id WHERE run_id = $1 AND licence != '' ORDER BY 1""", [run.id]).fetchall()]
     return f"""---
 configs:
 - config_name: default
+  description: {digest}
   data_files:
   - split: train
     path: train/*.arrow

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from factory.lake import now
-from factory.recipe import Evaluate, Generate, digest
+from factory.recipe import Evaluate, Generate
 from factory.records import canonical, content_id
 from factory.run import Run, make_teacher, strategy_key
 from factory.stages import verify
@@ -33,7 +33,8 @@ class Model:
 def models(run: Run, students: Mapping[str, Path]) -> list[Model]:
     """The bases that the recipe starts from, then the students in order."""
     names = [s.name for s in run.recipe.students]
-    bases = {s.base: Model(f"{Path(s.base).name} (base)", Path(s.base)) for s in run.recipe.students if s.base not in names}
+    bases = {s.base: Model(f"{Path(s.base).name} (base)", Path(s.base))
+             for s in run.recipe.students if s.base not in names}
     return [*bases.values(), *(Model(name, path) for name, path in students.items())]
 
 
@@ -52,7 +53,8 @@ def evaluate(run: Run, students: Mapping[str, Path]) -> list[dict[str, Any]]:
 
 def _evaluate_one(run: Run, options: Evaluate, model: Model, scores: dict[str, np.ndarray]) -> dict[str, Any]:
     teacher = make_teacher(options.teacher.with_params(model=str(model.path)))
-    job = Job(run, "evaluate", teacher, Generate(strategy=options.strategy, samples=options.samples))
+    asked = Generate.model_validate({"strategy": options.strategy, "samples": options.samples})
+    job = Job(run, "evaluate", teacher, asked)
     buy(job, f"evaluate {model.name}")
     for shard in verify.shards(run):
         verify.work(run.lake, shard, run.recipe.verify)
@@ -64,8 +66,8 @@ def _evaluate_one(run: Run, options: Evaluate, model: Model, scores: dict[str, n
 
 
 def _judged(run: Run, options: Evaluate, teacher: str) -> list[tuple[str, int, int, int]]:
-    """(problem, correct samples, undecided samples, tokens) of every held-out problem; a missing sample is undecided."""
-    return run.lake.sql("""
+    """(problem, correct, undecided samples, tokens) of every held-out problem; a missing sample is undecided."""
+    found: list[tuple[str, int, int, int]] = run.lake.sql("""
         SELECT m.problem_id, count(*) FILTER (v.status = 'correct'),
                $5 - count(*) FILTER (v.status IN ('correct', 'wrong')), coalesce(sum(t.completion_tokens), 0)
         FROM members m JOIN problems p ON p.id = m.problem_id
@@ -73,6 +75,7 @@ def _judged(run: Run, options: Evaluate, teacher: str) -> list[tuple[str, int, i
         LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
         WHERE m.run_id = $1 AND m.part = $4 GROUP BY 1 ORDER BY 1""",
         [run.id, teacher, strategy_key(options.strategy), "evaluate", options.samples]).fetchall()
+    return found
 
 
 def _figures(run: Run, options: Evaluate, model: Model, teacher: str, found: list[tuple[str, int, int, int]],
@@ -82,9 +85,10 @@ def _figures(run: Run, options: Evaluate, model: Model, teacher: str, found: lis
     gain_low, gain_high = interval(mine - base)
     first = len(scores) == 1
     return dict(
-        id=content_id("evaluation", run.id, teacher, options.samples, [f[:3] for f in found]), run_id=run.id,
-        model=model.name, path=str(model.path), teacher=teacher, problems=len(found), samples=options.samples,
-        undecided=int(sum(f[2] for f in found)), pass_at_1=float(mine.mean()), low=low, high=high,
+        id=content_id("evaluation", run.id, model.name, teacher, options.samples, [f[:3] for f in found]),
+        run_id=run.id, model=model.name, path=str(model.path), teacher=teacher, problems=len(found),
+        samples=options.samples, undecided=int(sum(f[2] for f in found)), pass_at_1=float(mine.mean()), low=low,
+        high=high,
         gain=None if first else float((mine - base).mean()), gain_low=None if first else gain_low,
         gain_high=None if first else gain_high, tokens=int(sum(f[3] for f in found)), created=now())
 

@@ -19,6 +19,9 @@ from factory.recipe import Generate
 from factory.records import Completion, Message, Problem, Request, Trace, canonical, content_id
 from factory.run import Run, make_strategy, make_teacher, strategy_key
 
+BACKLOG = 4096
+"""So many finished rows may wait for a slow disk before the asking pauses; what is bought is never held back."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -92,31 +95,37 @@ class _Buyer:
         self.bought = self.tokens = self.failed_in_a_row = 0
         self.started = time.perf_counter()
         self.todo = ((problem, sample) for problem, samples in owed(job) for sample in samples)
-        self.finished: asyncio.Queue[tuple[str, dict[str, Any], list[dict[str, Any]]]] = asyncio.Queue(4096)
+        self.finished: asyncio.Queue[tuple[str, dict[str, Any], list[dict[str, Any]]]] = asyncio.Queue()
         self.bar = tqdm(total=owed_count(job), desc=stage, unit="trace", mininterval=1.0)
 
     async def work(self) -> None:
         workers = [asyncio.ensure_future(self._worker()) for _ in range(self.teacher.concurrency)]
+        asking: asyncio.Future[Any] = asyncio.gather(*workers)
         writing = asyncio.ensure_future(self._write())
         try:
-            await asyncio.gather(*workers)
+            await asyncio.wait({asking, writing}, return_when=asyncio.FIRST_COMPLETED)
+            await (writing if writing.done() else asking)  # a writer ends before its time only by an error
         finally:
             for worker in workers:
                 worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            await self.finished.put(("", {}, []))
-            await writing
-            self.bar.close()
+            await asyncio.gather(asking, *workers, return_exceptions=True)
+            self.finished.put_nowait(("", {}, []))
+            try:
+                await writing
+            finally:
+                self.bar.close()
 
     async def _worker(self) -> None:
         for problem, sample in self.todo:
+            while self.finished.qsize() >= BACKLOG:
+                await asyncio.sleep(0.05)
             await self._one(problem, Request(problem.id, *self.keys, sample))
 
     async def _one(self, problem: Problem, request: Request) -> None:
         started = time.perf_counter()
         for attempt in range(1, self.job.options.attempts + 1):
             try:
-                completion = await self.strategy(problem, self._ask(request))
+                completion = _whole(await self.strategy(problem, self._ask(request)))
             except (UserError, asyncio.CancelledError):
                 raise
             except AskFailed as failure:
@@ -124,11 +133,10 @@ class _Buyer:
             except Exception as error:  # a strategy is anybody's code: its crash is this row's failure, not the run's
                 reason, again, wait = f"{type(error).__name__}: {error}", False, 0.0
             else:
-                seconds = time.perf_counter() - started
-                await self._keep(Trace(request, completion, seconds))
+                self._keep(Trace(request, completion, time.perf_counter() - started))
                 return
             if not again or attempt == self.job.options.attempts:
-                await self._bury(problem, request, reason, again, attempt)
+                self._bury(problem, request, reason, again, attempt)
                 return
             await asyncio.sleep(wait or min(30.0, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))
 
@@ -141,13 +149,13 @@ class _Buyer:
 
         return ask
 
-    async def _keep(self, trace: Trace) -> None:
+    def _keep(self, trace: Trace) -> None:
         self.failed_in_a_row = 0
-        await self.finished.put(("traces", trace_row(trace), step_rows(trace)))
+        self.finished.put_nowait(("traces", trace_row(trace), step_rows(trace)))
 
-    async def _bury(self, problem: Problem, request: Request, reason: str, retry: bool, attempts: int) -> None:
+    def _bury(self, problem: Problem, request: Request, reason: str, retry: bool, attempts: int) -> None:
         created = now()
-        await self.finished.put(("failures", dict(
+        self.finished.put_nowait(("failures", dict(
             id=content_id("failure", request.id, created), trace_id=request.id, problem_id=problem.id,
             teacher=request.teacher, reason=reason, retry=retry, attempts=attempts, created=created), []))
         self.failed_in_a_row += 1
@@ -169,6 +177,13 @@ class _Buyer:
             self.tokens += sum(row["completion_tokens"] or 0 for row in traces)
             self.bar.update(sum(1 for table, _, _ in group if table))
             self.bar.set_postfix_str(f"{self.tokens / (time.perf_counter() - self.started):.0f} tok/s", refresh=False)
+
+
+def _whole(completion: object) -> Completion:
+    """A strategy is anybody's code: what it gives back is looked at before it is kept."""
+    if not isinstance(completion, Completion):
+        raise TypeError(f"the strategy returned a {type(completion).__name__} instead of a Completion")
+    return completion
 
 
 def _journal(lake: Lake, group: list[tuple[str, dict[str, Any], list[dict[str, Any]]]]) -> None:

@@ -7,11 +7,12 @@ from itertools import islice
 from typing import Any
 
 from factory import plugins
+from factory.lake import clean
 from factory.protocols import BadRow, UserError
-from factory.records import Problem, content_id
 from factory.recipe import Plugin
+from factory.records import Problem, content_id
 from factory.run import Run
-from verifiers.pool import Case, Pool
+from verifiers.pool import Case, Pool, version
 
 BATCH = 1000
 
@@ -31,7 +32,8 @@ def _load_part(run: Run, spec: Plugin, part: str) -> int:
     new = found = 0
     try:
         for batch in _batches(source()):
-            problems = [row for row in batch if isinstance(row, Problem)]
+            # Cleaned as the lake will hold it: the id has to be that of the row which is read back.
+            problems = [Problem(**clean(asdict(row))) for row in batch if isinstance(row, Problem)]
             good, bad = _sound(run, problems)
             bad += [_aside(run, row) for row in batch if isinstance(row, BadRow)]
             run.lake.append_new("set_aside", bad)
@@ -75,6 +77,10 @@ def _sound(run: Run, problems: list[Problem]) -> tuple[list[Problem], list[dict[
 def _refuse_unknown_verifiers(problems: list[Problem]) -> None:
     for name in sorted({p.verifier for p in problems}):
         plugins.function("verifier", name)
+        try:
+            version(name)
+        except LookupError as error:
+            raise UserError(str(error)) from error
 
 
 def _aside(run: Run, row: BadRow, problem: Problem | None = None) -> dict[str, Any]:

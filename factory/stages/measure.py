@@ -3,11 +3,14 @@
 A measure's parameters and version are part of the row's id, so a changed parameter computes anew and old values stay.
 """
 
+import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from factory import plugins
 from factory.lake import Lake
+from factory.protocols import UserError
 from factory.recipe import Plugin
 from factory.records import Completion, Problem, Request, Trace, canonical, content_id
 from factory.run import Run
@@ -34,11 +37,33 @@ def work(lake: Lake, ids: Sequence[str], measures: Sequence[Plugin]) -> int:
     found: list[dict[str, Any]] = []
     for spec in measures:
         name, params, version = _key(spec)
-        function = plugins.bind("measure", spec.plugin, spec.params)
         found += [dict(id=content_id("measurement", trace.id, name, params, version), trace_id=trace.id, measure=name,
-                       params=params, version=version, value=float(function(problem, trace)))
-                  for problem, trace in pairs]
+                       params=params, version=version, value=value)
+                  for (_, trace), value in zip(pairs, _values(spec, pairs), strict=True)]
     return lake.append_new("measurements", found)
+
+
+def _values(spec: Plugin, pairs: Sequence[tuple[Problem, Trace]]) -> list[float | None]:
+    """The measure of each trace; None, said aloud, where it fails. Raises UserError when it fails everywhere."""
+    function = plugins.bind("measure", spec.plugin, spec.params)
+    values: list[float | None] = []
+    faults: list[str] = []
+    for problem, trace in pairs:
+        try:
+            value = float(function(problem, trace))
+            if math.isnan(value):
+                raise ValueError("it gave NaN, which is not a value")
+            values.append(value)
+        except Exception as error:  # a measure is anybody's code: one trace must not stop the others
+            values.append(None)
+            faults.append(f"{type(error).__name__}: {error}")
+    if faults and len(faults) == len(pairs):
+        raise UserError(f"the measure '{spec.plugin}' fails on every trace, the last with: {faults[-1]}; mend it or "
+                        "its parameters, or remove it from the recipe")
+    if faults:
+        print(f"the measure '{spec.plugin}' fails on {len(faults)} of {len(pairs)} traces, which have no value and "
+              f"pass no rule on it; the last with: {faults[-1]}", file=sys.stderr)
+    return values
 
 
 def _key(spec: Plugin) -> tuple[str, str, int]:

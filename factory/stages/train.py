@@ -1,12 +1,11 @@
-"""datasets -> students: each training of the recipe in a process of its own, resumed after a crash, never done twice."""
+"""datasets -> students: each training of the recipe in a process of its own, resumed after a crash, not done twice."""
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from factory import plugins
+from factory import guard, plugins
 from factory.lake import now
 from factory.protocols import UserError
 from factory.recipe import StudentSpec, digest
@@ -16,12 +15,13 @@ from factory.stages.emit import dataset_folder
 
 
 def train(run: Run) -> dict[str, Path]:
-    """Train what lacks; returns student name -> model folder. A student whose dataset is empty is left out, said aloud."""
+    """Train what lacks; returns student name -> model folder. A student whose dataset is empty is left out, aloud."""
     made: dict[str, Path] = {}
     for spec in run.recipe.students:
         base = made.get(spec.base) or (None if _is_student(run, spec.base) else Path(spec.base))
-        model = _train_one(run, spec, base) if base else _skip(spec, f"its base '{spec.base}' was not trained")
-        if model:
+        if base is None:
+            _say_left_out(spec, f"its base '{spec.base}' was not trained")
+        elif model := _train_one(run, spec, base):
             made[spec.name] = model
     return made
 
@@ -30,7 +30,7 @@ def _is_student(run: Run, name: str) -> bool:
     return name in [s.name for s in run.recipe.students]
 
 
-def _skip(spec: StudentSpec, why: str) -> None:
+def _say_left_out(spec: StudentSpec, why: str) -> None:
     print(f"the student '{spec.name}' is left out: {why}")
 
 
@@ -41,7 +41,8 @@ def _train_one(run: Run, spec: StudentSpec, base: Path) -> Path | None:
     dataset = dataset_folder(run, spec.dataset)
     facts = json.loads((dataset / "factory.json").read_text())
     if not facts["rows"]:
-        return _skip(spec, f"the dataset '{spec.dataset}' is empty")
+        _say_left_out(spec, f"the dataset '{spec.dataset}' is empty")
+        return None
     key = content_id("student", digest(base), facts["id"], spec.trainer.plugin, spec.trainer.params,
                      plugins.version("student", spec.trainer.plugin))
     output = run.lake.place("students", run.recipe.name, f"{spec.name}-{key[3:11]}")
@@ -61,15 +62,20 @@ def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output
     """Torch's memory and threads are gone when the training is; its log is kept."""
     output.mkdir(parents=True, exist_ok=True)
     places = {"base": base, "dataset": dataset, "output": output}
-    order: dict[str, Any] = {"plugin": spec.trainer.plugin, "params": spec.trainer.params,
-                             **{name: str(path.resolve()) for name, path in places.items()}}
-    (output / "spec.json").write_text(json.dumps(order))
+    order = (output / "spec.json").resolve()
+    order.write_text(json.dumps({"plugin": spec.trainer.plugin, "params": spec.trainer.params,
+                                 **{name: str(path.resolve()) for name, path in places.items()}}))
     log = run.lake.place("logs", f"train-{spec.name}.log")
+    log.unlink(missing_ok=True)
     print(f"training the student '{spec.name}' ({spec.trainer.plugin}); log: {log}", file=sys.stderr)
-    with open(log, "w") as file:
-        done = subprocess.run([sys.executable, "-m", "factory.students", str(output / "spec.json")],
-                              stdout=file, stderr=file, check=False)
-    if done.returncode:
-        last = next((line for line in reversed(log.read_text().splitlines()) if line.strip()), "no output")
+    # Under a guard: a trainer that outlived a killed run would write beside the one that resumes it.
+    child = guard.start([sys.executable, "-m", "factory.students", str(order)], os.environ, log)
+    try:
+        child.wait()
+    finally:
+        guard.stop(child)
+    if not (output / "figures.json").exists():
+        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        last = lines[-1] if lines else "no output"
         raise UserError(f"training the student '{spec.name}' failed: {last.strip()} (the whole log: {log}); "
                         "its checkpoints are kept, so the same command goes on from there")

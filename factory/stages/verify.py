@@ -42,5 +42,4 @@ def work(lake: Lake, ids: Sequence[str], limits: Verify) -> int:
                 id=content_id("verdict", row["id"], row["verifier"], number), trace_id=row["id"],
                 verifier=row["verifier"], version=number, status=verdict.status, answer=verdict.answer,
                 reason=verdict.reason, grade=verdict.grade, seconds=verdict.seconds))
-    lake.append("verdicts", verdicts)
-    return len(verdicts)
+    return lake.append_new("verdicts", verdicts)  # a shard that is tried again may have been half noted

@@ -45,7 +45,7 @@ def open_base(base: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"the model in {base} does not open ({_first_line(error)}): repair or fetch it again") from error
+        raise UserError(f"the model in {base} does not open ({_first_line(error)}): fetch it again") from error
     for name, value in (("chat template", tokenizer.chat_template), ("end-of-text token", tokenizer.eos_token)):
         if not value:
             raise UserError(f"the tokenizer in {base} has no {name}: add one, or use an instruction-tuned base")
@@ -61,7 +61,7 @@ def open_rows(dataset: Path, columns: Sequence[str]) -> list[Row]:
     if missing := sorted(set(columns) - set(rows.column_names)):
         raise UserError(f"{dataset} has no column '{missing[0]}' (it has {', '.join(rows.column_names)}): emit it with "
                         f"an emitter that writes {', '.join(columns)}")
-    found = rows.select_columns(list(columns)).to_list()
+    found: list[Row] = rows.select_columns(list(columns)).to_list()
     if not found:
         raise UserError(f"{dataset} has no rows: loosen the rules, or make more traces")
     if not all(_is_conversation(row[column]) for row in found for column in columns):
@@ -148,6 +148,9 @@ def finished(output: Path) -> Row | None:
 
 def begin(output: Path, settings: Mapping[str, Any], threads: int) -> None:
     """Make the folder, or check that what is in it was begun with the same settings."""
+    for key in ("epochs", "batch", "learning_rate"):
+        if settings[key] <= 0:
+            raise UserError(f"{key} = {settings[key]} trains nothing: set it above 0")
     torch.set_num_threads(threads or os.cpu_count() or 1)
     transformers.set_seed(settings["seed"])
     (output / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -194,13 +197,13 @@ def train(trainer: Any) -> Row:
     trainer.add_callback(Watch)
     checkpoint = last_complete(Path(trainer.args.output_dir))
     done = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    points = [(p["step"], round(p["loss"], 5)) for p in trainer.state.log_history if "loss" in p]
+    points = [[p["step"], round(p["loss"], 5)] for p in trainer.state.log_history if "loss" in p]
     return {"steps": trainer.state.global_step, "resumed_from_step": _step(checkpoint) if checkpoint else 0,
             "seconds": round(done.metrics["train_runtime"], 1), "first_loss": _edge(points),
             "last_loss": _edge(points[::-1]), "points": points}
 
 
-def _edge(points: Sequence[tuple[int, float]]) -> float:
+def _edge(points: Sequence[Sequence[float]]) -> float:
     """The mean of the first eighth: batches are of rows of like length, so one alone says little."""
     part = [loss for _, loss in points[:math.ceil(len(points) / 8)]]
     return round(sum(part) / len(part), 5)

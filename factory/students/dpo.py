@@ -79,7 +79,6 @@ def trained(row: training.Row) -> int:
     return len(row["chosen_ids"]) + len(row["rejected_ids"])
 
 
-@torch.no_grad()
 def margins(trainer: Any) -> training.Row:
     """Mean log-probability of both sides before and after, and how often the margin to the reference is right."""
     rows = trainer.train_dataset

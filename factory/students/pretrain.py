@@ -184,7 +184,7 @@ def fit(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Pre
 # -- measuring -------------------------------------------------------------------------------------------------------
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def greedy_accuracy(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: PretrainRecipe,
                     count: int = 500) -> float:
     """Greedy pass@1 on `count` problems of the dev split, by string equality of the boxed integer."""

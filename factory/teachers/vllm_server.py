@@ -1,7 +1,7 @@
 """A teacher that brings its own server: starts `vllm serve`, watches it, restarts it when it dies, and stops it.
 
 vLLM is only ever run as a command: it may live in another environment, and nothing of it is imported. The server runs
-under a guard (`_guard`), so it does not outlive us.
+under a guard (`factory.guard`), so it does not outlive us.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from typing import Any, Self
 
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
-from factory.teachers import _guard
+from factory import guard
 from factory.teachers.openai_api import OpenAiApi, check_sampling, openai_api
 
 HOST = "127.0.0.1"
@@ -87,8 +87,9 @@ class Options:
     def command(self, port: int) -> list[str]:
         given = ["--dtype", self.dtype] if self.dtype != "auto" else []
         given += ["--max-model-len", str(self.max_model_len)] if self.max_model_len else []
-        return [*launcher(str(self.folder or self.model)), "--served-model-name", self.name, "--host", HOST, "--port",
-                str(port), *(cpu_arguments(self.max_model_len) if on_cpu() else []), *given, *self.arguments]
+        ours = ["--served-model-name", self.name, "--host", HOST, "--port", str(port), "--disable-uvicorn-access-log"]
+        ours += cpu_arguments(self.max_model_len) if on_cpu() else []
+        return [*launcher(str(self.folder or self.model)), *ours, *given, *self.arguments]
 
     def environment(self) -> dict[str, str]:
         ours = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "USE_TF": "0"}
@@ -110,12 +111,13 @@ class VllmServer:
         self._client: OpenAiApi | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    @cached_property
-    def identity(self) -> Mapping[str, Any]:
-        """Read once, on first use: the digest reads every byte of a local model."""
+    def _read_identity(self) -> Mapping[str, Any]:
         folder = self.options.folder
         digest = {"digest": model_digest(folder)} if folder else {}
         return {"plugin": "vllm", "model": self.options.name, **digest, "sampling": dict(self.sampling)}
+
+    # Once, on first use: the digest reads every byte of a local model. Annotated, since `Teacher` has it as a variable.
+    identity: Mapping[str, Any] = cached_property(_read_identity)  # type: ignore[assignment]
 
     def check(self) -> None:
         launcher(self.options.model)
@@ -175,7 +177,7 @@ class VllmServer:
         """Start the server and wait until it is healthy. Raises UserError if it ends or takes too long."""
         assert self.log is not None
         offset = self.log.stat().st_size if self.log.exists() else 0
-        self._process = _guard.start(self.options.command(self.port), self.options.environment(), self.log)
+        self._process = guard.start(self.options.command(self.port), self.options.environment(), self.log)
         deadline = time.monotonic() + self.start_timeout
         while not await asyncio.to_thread(_is_healthy, self.port):
             if self._process.poll() is not None:
@@ -212,7 +214,7 @@ class VllmServer:
     def _stop(self) -> None:
         process, self._process = self._process, None
         if process:
-            _guard.stop(process)
+            guard.stop(process)
 
 
 # -- the command line ------------------------------------------------------------------------------------------------
@@ -314,14 +316,16 @@ def complaint(log: Path, offset: int) -> str:
         file.seek(max(offset, log.stat().st_size - 200_000))
         lines = [_bare(line) for line in file.read().decode("utf-8", "replace").splitlines()]
     lines = [line for line in lines if line]
-    errors = [i for i, line in enumerate(lines) if _ERROR.match(line) and "root cause above" not in line]
+    errors = [i for i, line in enumerate(lines) if _ERROR.match(line) and not _ELSEWHERE.search(line)]
     if not errors:
         return lines[-1][:300] if lines else "it wrote nothing"
-    wanted = 2 if "validation error" in lines[errors[-1]] else 1  # pydantic says what is wrong on the next line
-    return " ".join(lines[errors[-1]:errors[-1] + wanted])[:400]
+    if "validation error" in lines[errors[-1]]:  # pydantic's: what is wrong comes on the next line, before a dump
+        return " ".join(lines[errors[-1] + 1:errors[-1] + 2]).partition(" [type=")[0][:400]
+    return lines[errors[-1]][:400]
 
 
 _ERROR = re.compile(r"(?:[\w.]+(?:Error|Exception)\b|[\w. -]+: error): ?\S")
+_ELSEWHERE = re.compile(r"(?:root cause|stack trace) \(?above")
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\) ?)?(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) [\d-]+ [\d:]+ \[[^]]*\] ?)?")
 
 

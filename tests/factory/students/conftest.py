@@ -8,22 +8,25 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("trl", reason="the training plugins need the extra [train]")
 
-import torch
-
-from factory.students import pretrain
-
-RECIPE = pretrain.PretrainRecipe(tokens=20_000, hidden=32, layers=2, heads=1, kv_heads=1, intermediate=64, levels=(1,))
+@pytest.fixture(scope="session")
+def recipe() -> Any:
+    pretrain = pytest.importorskip("factory.students.pretrain", reason="the students need the extra [train]")
+    return pretrain.PretrainRecipe(tokens=20_000, hidden=32, layers=2, heads=1, kv_heads=1, intermediate=64,
+                                   levels=(1,))
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory, recipe: Any) -> Path:
+    import torch
+
+    from factory.students import pretrain
+
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("base")
-    tokenizer = pretrain.build_tokenizer(RECIPE)
-    model = pretrain.build_model(RECIPE, tokenizer)
-    pretrain.fit(model, tokenizer, RECIPE)
+    tokenizer = pretrain.build_tokenizer(recipe)
+    model = pretrain.build_model(recipe, tokenizer)
+    pretrain.fit(model, tokenizer, recipe)
     pretrain.save(model, tokenizer, folder)
     return folder
 
@@ -40,8 +43,10 @@ def dataset(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
 
 
 @pytest.fixture(scope="session")
-def traces() -> list[tuple[str, str]]:
-    return list(itertools.islice(pretrain.conversations(RECIPE, seed=5), 48))
+def traces(recipe: Any) -> list[tuple[str, str]]:
+    from factory.students.pretrain import conversations
+
+    return list(itertools.islice(conversations(recipe, seed=5), 48))
 
 
 @pytest.fixture(scope="session")

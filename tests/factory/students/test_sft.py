@@ -68,8 +68,8 @@ def test_training_lowers_the_loss_and_writes_a_model_that_opens(
         base: Path, sft_rows: list[Any], dataset: Write, tmp_path: Path) -> None:
     long = {**sft_rows[0], "messages": [sft_rows[0]["messages"][0], {"role": "assistant", "content": "7" * 2000}]}
     folder, output = dataset([*sft_rows, long]), tmp_path / "out"
-    figures = run(base, folder, output, epochs=6)
-    assert figures["last_loss"] < 0.8 * figures["first_loss"]
+    figures = run(base, folder, output, epochs=6, batch=16)
+    assert figures["last_loss"] < 0.9 * figures["first_loss"]
     assert (figures["rows"], figures["rows_too_long"], figures["steps"]) == (48, 1, 18)
     assert 0 < len(figures["points"]) <= 100
     AutoModelForCausalLM.from_pretrained(output / "model")
@@ -78,7 +78,7 @@ def test_training_lowers_the_loss_and_writes_a_model_that_opens(
     assert {t.dtype for t in load_file(output / "model" / "model.safetensors").values()} == {torch.float32}
     assert sorted(p.name for p in output.iterdir()) == ["figures.json", "model", "run.json"]
     written = (output / "model" / "model.safetensors").stat().st_mtime_ns
-    assert run(base, folder, output, epochs=6) == json.loads(json.dumps(figures))
+    assert run(base, folder, output, epochs=6, batch=16) == figures
     assert (output / "model" / "model.safetensors").stat().st_mtime_ns == written
 
 
@@ -86,22 +86,22 @@ def test_training_lowers_the_loss_and_writes_a_model_that_opens(
 def test_a_killed_run_goes_on_from_its_last_complete_checkpoint_to_the_same_weights(
         base: Path, sft_rows: list[Any], dataset: Write, tmp_path: Path) -> None:
     folder, killed, straight = dataset(sft_rows), tmp_path / "killed", tmp_path / "straight"
-    params = {"epochs": 4, "save_steps": 5, "threads": 1}
+    params = {"epochs": 4, "batch": 16, "save_steps": 5, "threads": 1}
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps({"plugin": "sft", "base": str(base), "dataset": str(folder), "output": str(killed),
                                 "params": params}))
     child = subprocess.run([sys.executable, "-c", DIES_AT_ITS_FIRST_CHECKPOINT, str(spec)], check=False,
                            capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()
-    assert [p.name for p in (killed / "checkpoints").iterdir()] == ["checkpoint-5"]
+    assert [p.name for p in (killed / "checkpoints").glob("checkpoint-*")] == ["checkpoint-5"]
     assert not (killed / "model").exists()
     torn = killed / "checkpoints" / "checkpoint-10"
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half of i")
     with pytest.raises(UserError, match="unfinished run with learning_rate"):
-        run(base, folder, killed, learning_rate=1e-5, epochs=4, save_steps=5)
-    assert run(base, folder, killed, epochs=4, save_steps=5)["resumed_from_step"] == 5
-    run(base, folder, straight, epochs=4, save_steps=5)
+        run(base, folder, killed, learning_rate=1e-5, epochs=4, batch=16, save_steps=5)
+    assert run(base, folder, killed, epochs=4, batch=16, save_steps=5)["resumed_from_step"] == 5
+    run(base, folder, straight, epochs=4, batch=16, save_steps=5)
     one, other = (load_file(out / "model" / "model.safetensors") for out in (killed, straight))
     for name in one:
         torch.testing.assert_close(one[name], other[name], rtol=1e-3, atol=1e-5)
@@ -133,6 +133,12 @@ def test_a_dataset_that_cannot_be_trained_on_is_refused_in_a_sentence(
         base: Path, dataset: Write, tmp_path: Path, rows: list[dict[str, Any]], says: str) -> None:
     with pytest.raises(UserError, match=says):
         run(base, dataset(rows), tmp_path / "out")
+
+
+def test_parameters_that_train_nothing_are_refused(base: Path, sft_rows: list[Any], dataset: Write,
+                                                   tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="epochs = 0 trains nothing"):
+        run(base, dataset(sft_rows), tmp_path / "out", epochs=0)
 
 
 def test_a_base_that_is_no_chat_model_is_refused(base: Path, sft_rows: list[Any], dataset: Write,

@@ -1,0 +1,195 @@
+"""picks: by rules with names, never `undecided`, and blind to gold."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from factory.lake import Lake
+from factory.protocols import UserError
+from factory.run import Run
+from factory.stages import choose
+
+Make = Callable[..., Run]
+Private = Callable[[str, str], str]
+
+SFT = {"name": "sft", "selector": "shortest", "emitter": "sft"}
+DPO = {"name": "dpo", "selector": "pairs", "emitter": "dpo"}
+
+
+def reasons(run: Run, selection: str) -> dict[str, int]:
+    return dict(run.lake.sql("SELECT reason, count(*) FROM drops WHERE selection = $1 GROUP BY 1",
+                             [selection]).fetchall())
+
+
+def picks(run: Run, selection: str) -> list[tuple[Any, ...]]:
+    return run.lake.sql("SELECT chosen, rejected, why FROM picks WHERE selection = $1 ORDER BY id",
+                        [selection]).fetchall()
+
+
+def statuses(run: Run, side: str) -> set[str]:
+    return {row[0] for row in run.lake.sql(
+        f"SELECT v.status FROM picks k JOIN judged v ON v.trace_id = k.{side}").fetchall()}
+
+
+def test_correct_traces_are_chosen_and_wrong_ones_rejected(judged: Make) -> None:
+    run = judged(datasets=[SFT, DPO])
+    made = choose.choose(run)
+    assert (statuses(run, "chosen"), statuses(run, "rejected")) == ({"correct"}, {"wrong"})
+    assert list(made) == ["sft", "dpo"]
+
+
+def test_every_trace_is_used_or_dropped_for_a_reason(judged: Make) -> None:
+    run = judged(datasets=[DPO])
+    selection = choose.choose(run)["dpo"]
+    used = {name for chosen, rejected, _ in picks(run, selection) for name in (chosen, rejected)}
+    dropped = {row[0] for row in run.lake.sql("SELECT trace_id FROM drops").fetchall()}
+    assert used | dropped == run.lake.ids("traces")
+    assert not used & dropped
+
+
+def test_a_trace_is_dropped_under_the_name_of_the_first_rule_it_fails(judged: Make) -> None:
+    run = judged(datasets=[SFT], rules={"first sample": "sample = 0", "never": "false"})
+    assert reasons(run, choose.choose(run)["sft"]) == {"first sample": 12, "never": 4}
+
+
+def test_a_rule_that_is_null_is_not_fulfilled(judged: Make) -> None:
+    run = judged(datasets=[SFT], rules={"sure": "mean_logprob > -1"})
+    assert reasons(run, choose.choose(run)["sft"]) == {"sure": 16}
+
+
+@pytest.mark.parametrize("rule", ["length > 10", "pass_rate BETWEEN 0 AND 1", "prompt LIKE 'Compute%'",
+                                  "status = 'correct' OR source = ''", "json_extract(meta, '$.x') IS NULL"])
+def test_a_rule_is_any_condition_over_columns_and_measures(judged: Make, rule: str) -> None:
+    run = judged(datasets=[SFT], rules={"it's fine": rule}, measures=["length"])
+    choose.check_rules(run.lake, run.recipe)
+    assert "it's fine" not in reasons(run, choose.choose(run)["sft"])
+
+
+@pytest.mark.parametrize(("rule", "said"), [
+    ("lenght > 10", "the rule 'bad' (lenght > 10) is not valid: Binder Error: Referenced column \"lenght\" not found"),
+    ("length >", "Parser Error"), ("true) --", "Parser Error"), ("true; DROP TABLE x", "Parser Error"),
+    ("", "Cannot mix values"),
+    ("reference = '3'", "\"reference\" not found"),
+])
+def test_a_rule_that_is_no_condition_is_named_in_one_sentence(make_run: Make, rule: str, said: str) -> None:
+    run = make_run(rules={"good": "true", "bad": rule}, measures=["length"])
+    with pytest.raises(UserError) as error:
+        choose.check_rules(run.lake, run.recipe)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "length" in str(error.value)
+
+
+def test_a_rule_that_fits_no_value_is_one_sentence(judged: Make) -> None:
+    run = judged(datasets=[SFT], rules={"number": "response::INT > 3"})
+    with pytest.raises(UserError, match="a rule cannot be computed: Conversion Error"):
+        choose.choose(run)
+
+
+@pytest.mark.parametrize("measures", [["length", "length"], ["length", "LAB.length"], ["LAB.status"]])
+def test_a_measure_that_a_rule_could_not_name_is_refused(make_run: Make, private: Private,
+                                                         measures: list[str]) -> None:
+    private("length", "def length(problem, trace): return 1.0")
+    lab = private("status", "def status(problem, trace): return 1.0").rpartition(".")[0]
+    run = make_run(measures=[name.replace("LAB", lab) for name in measures])
+    with pytest.raises(UserError, match="has the name of another measure or column"):
+        choose.check_rules(run.lake, run.recipe)
+
+
+def without_verdicts(run: Run) -> None:
+    for part in (run.lake.folder / "tables/verdicts").glob("part-*.parquet"):
+        if "schema" not in part.name:
+            part.unlink()
+
+
+def test_an_undecided_trace_is_never_used(judged: Make) -> None:
+    run = judged(datasets=[SFT, DPO])
+    without_verdicts(run)
+    made = choose.choose(run)
+    assert [reasons(run, selection) for selection in made.values()] == [{"undecided": 16}] * 2
+
+
+def test_a_selector_never_even_sees_an_undecided_trace(judged: Make, private: Private) -> None:
+    name = private("greedy", "from factory.records import Pick\n"
+                             "def greedy(candidates): return [Pick(c, None, 'all') for c in candidates]")
+    run = judged(datasets=[{"name": "all", "selector": name, "emitter": "sft"}])
+    without_verdicts(run)
+    assert picks(run, choose.choose(run)["all"]) == []
+
+
+def test_a_selector_that_makes_up_an_undecided_trace_is_refused(judged: Make, private: Private) -> None:
+    name = private("forger", "from dataclasses import replace\nfrom factory.records import Pick\n"
+                             "def forger(cs): return [Pick(replace(cs[0], status='undecided'), None, '')]")
+    with pytest.raises(UserError, match="used an undecided trace"):
+        choose.choose(judged(datasets=[{"name": "x", "selector": name, "emitter": "sft"}]))
+
+
+def test_what_a_selector_refuses_is_one_sentence(judged: Make, private: Private) -> None:
+    name = private("picky", "def picky(candidates): raise ValueError('I take no less than 100')")
+    with pytest.raises(UserError, match="I take no less than 100"):
+        choose.choose(judged(datasets=[{"name": "x", "selector": name, "emitter": "sft"}]))
+
+
+def test_choosing_again_is_the_same_selection_and_adds_nothing(judged: Make) -> None:
+    run = judged(datasets=[SFT, DPO])
+    made = choose.choose(run)
+    count = run.lake.value("SELECT count(*) FROM picks")
+    assert choose.choose(run) == made
+    assert run.lake.value("SELECT count(*) FROM picks") == count
+
+
+def test_a_crash_before_the_selection_was_listed_doubles_nothing(judged: Make,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    run = judged(datasets=[SFT])
+    really = Lake.append
+
+    def dies(lake: Lake, table: str, rows: Any) -> None:
+        if table == "selections":
+            raise KeyboardInterrupt
+        really(lake, table, rows)
+    with monkeypatch.context() as dying:
+        dying.setattr(Lake, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            choose.choose(run)
+    before = run.lake.value("SELECT count(*) FROM picks")
+    selection = choose.choose(run)["sft"]
+    assert len(picks(run, selection)) == before == run.lake.value("SELECT count(*) FROM picks")
+
+
+def test_a_changed_threshold_is_a_new_selection_without_a_new_verdict(judged: Make) -> None:
+    first = judged(datasets=[SFT], rules={"short": "completion_tokens < 1000"})
+    one = choose.choose(first)["sft"]
+    second = judged(datasets=[SFT], rules={"short": "completion_tokens < 1"})
+    other = choose.choose(second)["sft"]
+    assert one != other
+    assert (len(picks(first, one)) > 0, picks(second, other)) == (True, [])
+    assert [first.lake.value(f"SELECT count(*) FROM {table}") for table in ("traces", "verdicts")] == [16, 16]
+
+
+def test_a_new_value_of_a_measure_makes_a_new_selection(judged: Make, private: Private) -> None:
+    name = private("mine", "def mine(problem, trace): return 1.0")
+    run = judged(datasets=[SFT], measures=[name])
+    before = choose.choose(run)
+    run.lake.append("measurements", [dict(row, id="new" + row["id"], value=9.0) for row in run.lake.rows(
+        "SELECT * FROM measurements LIMIT 1")])
+    assert choose.choose(run) != before
+
+
+def test_the_picks_are_the_same_when_every_reference_is_another_text(judged: Make) -> None:
+    """Gold-blindness: after verification nothing looks at a reference any more."""
+    datasets = [SFT, DPO, {"name": "all", "selector": "everything_correct", "emitter": "sft"}]
+    run = judged(datasets=datasets, measures=["length", "repetition", "truncation", "reflection", "boxed", "tokens"])
+    [part] = [p for p in (run.lake.folder / "tables/problems").glob("*.parquet") if "schema" not in p.name]
+    rows = run.lake.rows("SELECT * FROM problems")
+    before = {name: picks(run, selection) for name, selection in choose.choose(run).items()}
+    part.unlink()
+    run.lake.append("problems", [dict(row, reference=f"nonsense {i}") for i, row in enumerate(rows)])
+    for table in ("picks", "drops", "selections"):
+        for file in (run.lake.folder / "tables" / table).glob("part-*.parquet"):
+            if "schema" not in file.name:
+                file.unlink()
+    after = {name: picks(run, selection) for name, selection in choose.choose(run).items()}
+    assert json.dumps(after) == json.dumps(before)
+    assert all(before.values())

@@ -1,0 +1,211 @@
+"""traces: what is bought is bought once and kept, whatever fails beside it."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factory.lake import Lake
+from factory.protocols import UserError
+from factory.run import Run
+from factory.stages import generate, load
+
+Make = Callable[..., Run]
+Private = Callable[[str, str], str]
+
+TEACHER = '''
+import asyncio
+from pathlib import Path
+from factory.protocols import AskFailed, UserError
+from factory.records import Completion
+
+class Teacher:
+    def __init__(self, log, fails, concurrency):
+        self.log, self.fails, self.concurrency = Path(log), fails, concurrency
+        self.identity = {"plugin": "mine"}
+    def check(self): pass
+    async def __aenter__(self): return self
+    async def __aexit__(self, *_): pass
+    async def ask(self, messages, seed):
+        await asyncio.sleep(0)
+        with self.log.open("a") as log:
+            log.write(f"{messages[-1]['content']} {seed}\\n")
+        if self.fails in ("always", "for good") or self.fails and self.fails in messages[-1]["content"]:
+            raise AskFailed("no luck", retry=self.fails != "for good")
+        return Completion("so", "\\\\boxed{1}", "<think>so</think>\\\\boxed{1}", "stop", 1, 3)
+
+def mine(*, log: str, fails: str = "", concurrency: int = 2):
+    return Teacher(log, fails, concurrency)
+'''
+
+
+class Bench:
+    """A private teacher that notes every question in a file."""
+
+    def __init__(self, make_run: Make, private: Private, folder: Path) -> None:
+        self.make_run, self.name, self.log = make_run, private("mine", TEACHER), folder / "asked.txt"
+
+    def run(self, fails: str = "", concurrency: int = 2, **options: Any) -> Run:
+        teacher = {"plugin": self.name, "log": str(self.log), "fails": fails, "concurrency": concurrency}
+        made = self.make_run(teacher=teacher, generate={"samples": 2, **options})
+        load.load(made)
+        return made
+
+    def asked(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture
+def bench(make_run: Make, private: Private, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    really = asyncio.sleep
+    monkeypatch.setattr(generate.asyncio, "sleep", lambda seconds: really(0))  # no test waits for a second attempt
+    return Bench(make_run, private, tmp_path)
+
+
+def samples(lake: Lake) -> list[int]:
+    return [row["sample"] for row in lake.rows("SELECT sample FROM traces ORDER BY problem_id, sample")]
+
+
+def failures(lake: Lake) -> list[dict[str, Any]]:
+    return lake.rows("SELECT reason, retry, attempts FROM failures")
+
+
+def test_every_sample_of_every_problem_is_asked_once(bench: Bench) -> None:
+    run = bench.run()
+    assert generate.generate(run) == 8
+    assert samples(run.lake) == [0, 1] * 4
+    assert len(set(bench.asked())) == 8
+
+
+def test_asking_again_asks_nothing(bench: Bench) -> None:
+    run = bench.run()
+    generate.generate(run)
+    assert generate.generate(run) == 0
+    assert len(bench.asked()) == 8
+
+
+def test_raising_the_samples_buys_only_the_new_ones(bench: Bench) -> None:
+    generate.generate(bench.run(samples=2))
+    more = bench.run(samples=3)
+    assert generate.generate(more) == 4
+    assert samples(more.lake) == [0, 1, 2] * 4
+    assert len(set(bench.asked())) == len(bench.asked()) == 12
+
+
+def test_only_what_lacks_is_asked_after_an_interruption(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.run()
+    todo = list(generate.owed(generate.Job(run, "train", generate.make_teacher(run.recipe.teacher),
+                                           run.recipe.generate)))
+    with monkeypatch.context() as half:
+        half.setattr(generate, "owed", lambda job: iter(todo[:2]))
+        assert generate.generate(run) == 4
+    assert generate.generate(run) == 4
+    assert len(set(bench.asked())) == len(bench.asked()) == 8
+
+
+def test_another_teacher_owes_everything(bench: Bench) -> None:
+    generate.generate(bench.run())
+    other = bench.make_run(generate={"samples": 1})
+    load.load(other)
+    assert generate.generate(other) == 4
+
+
+def test_a_failure_is_a_tombstone_and_its_neighbours_are_bought(bench: Bench) -> None:
+    run = bench.run(fails="3 + 4", attempts=2)
+    assert generate.generate(run) == 6
+    assert failures(run.lake) == [{"reason": "no luck", "retry": True, "attempts": 2}] * 2
+    assert len(bench.asked()) == 6 + 2 * 2
+
+
+def test_what_failed_is_asked_again_by_the_next_run(bench: Bench) -> None:
+    run = bench.run(fails="3 + 4", attempts=1)
+    generate.generate(run)
+    bench.log.unlink()
+    assert generate.generate(run) == 0
+    assert len(bench.asked()) == 2
+
+
+def test_what_failed_for_good_is_not_asked_again(bench: Bench) -> None:
+    run = bench.run(fails="for good", attempts=3)
+    generate.generate(run)
+    assert generate.generate(run) == 0
+    assert len(bench.asked()) == 8
+
+
+def test_too_many_failures_in_a_row_end_the_run_in_one_sentence(bench: Bench) -> None:
+    run = bench.run(fails="always", attempts=1, abort_after=3, concurrency=1)
+    with pytest.raises(UserError, match="3 requests in a row failed, the last with: no luck; what is finished is kept"):
+        generate.generate(run)
+    assert len(failures(run.lake)) == 3
+
+
+def test_a_success_in_between_starts_the_count_anew(bench: Bench) -> None:
+    run = bench.run(fails="3 + 4", attempts=1, abort_after=3, concurrency=1)
+    assert generate.generate(run) == 6
+
+
+@pytest.mark.parametrize(("code", "reason"), [
+    ("raise RuntimeError('a bug')", "RuntimeError: a bug"),
+    ("return 'a text'", "TypeError: the strategy returned a str instead of a Completion"),
+])
+def test_a_strategy_that_breaks_is_the_failure_of_its_row(bench: Bench, private: Private, code: str,
+                                                          reason: str) -> None:
+    name = private("broken", f"async def broken(problem, ask):\n    if '1 + 2' in problem.prompt: {code}\n"
+                             "    return await ask([{'role': 'user', 'content': problem.prompt}])")
+    run = bench.run(strategy=name)
+    assert generate.generate(run) == 6
+    assert failures(run.lake) == [{"reason": reason, "retry": False, "attempts": 1}] * 2
+
+
+def test_each_sample_and_each_question_of_a_sample_has_its_own_seed(bench: Bench, private: Private) -> None:
+    name = private("twice", "async def twice(problem, ask):\n    m = [{'role': 'user', 'content': problem.prompt}]\n"
+                            "    await ask(m)\n    return await ask(m)")
+    generate.generate(bench.run(strategy=name))
+    assert len(set(bench.asked())) == 16
+
+
+def test_the_steps_of_a_trace_are_kept_with_it(bench: Bench, private: Private) -> None:
+    name = private("tree", "from dataclasses import replace\nfrom factory.records import Step\n"
+                           "async def tree(problem, ask):\n    c = await ask([{'role': 'user', 'content': 'x'}])\n"
+                           "    return replace(c, steps=(Step(0, 'node', 'a'), Step(1, 'node', 'b', parent=0)))")
+    run = bench.run(strategy=name)
+    generate.generate(run)
+    found = run.lake.rows('SELECT trace_id, "index", parent FROM steps')
+    assert len(found) == 16
+    assert {row["trace_id"] for row in found} == run.lake.ids("traces")
+
+
+def full(lake: Lake, table: str, rows: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_stops_the_asking_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.run(samples=500)
+    monkeypatch.setattr(Lake, "journal", full)
+    with pytest.raises(OSError, match="No space left"):
+        generate.generate(run)
+    assert len(bench.asked()) < 2000
+
+
+def test_what_is_finished_is_kept_when_the_asking_is_interrupted(bench: Bench) -> None:
+    run = bench.run(samples=500)
+    job = generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
+
+    async def interrupted() -> None:
+        buying = asyncio.ensure_future(generate._buy(job, "generate"))
+        while len(bench.asked()) < 50:
+            await asyncio.wait([buying], timeout=0)
+        buying.cancel()
+        await asyncio.wait([buying])
+    asyncio.run(interrupted())
+    lost = len(bench.asked()) - len(samples(run.lake))
+    assert 0 <= lost <= 2  # of each worker, the question that was on its way
+
+
+def test_an_owed_prompt_is_read_back_as_it_was(bench: Bench) -> None:
+    run = bench.run()
+    job = generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
+    assert {problem.id for problem, _ in generate.owed(job)} == run.lake.ids("problems")

@@ -1,0 +1,67 @@
+"""An id is the same everywhere and for ever, and another one as soon as something that determines the row differs."""
+
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+from factory.records import Candidate, Problem, Request, canonical, content_id
+
+PROBLEM = Problem("Compute 1 + 2.", "3")
+REQUEST = Request("b1-x", '{"model":"m"}', '{"strategy":"sample"}', 0)
+
+GOLDEN = [  # (row, its id): lakes out there hold these; a change needs a new `HASHING`
+    (PROBLEM.id, "b1-e057de1d7ca50314ba5ea5861a8aee14"),
+    (REQUEST.id, "b1-d9625e64c99d674aadbfd55a5657b45e"),
+    (content_id("ü", 1, 1.5, None, {"b": 1, "a": [True]}), "b1-96749b0401b6d99d0b356129f5d04591"),
+]
+
+
+@pytest.mark.parametrize(("found", "golden"), GOLDEN)
+def test_an_id_never_changes(found: str, golden: str) -> None:
+    assert found == golden
+
+
+def test_an_id_does_not_depend_on_the_order_of_keys() -> None:
+    assert content_id({"a": 1, "b": {"c": 2, "d": 3}}) == content_id({"b": {"d": 3, "c": 2}, "a": 1})
+    assert canonical({"a": 1, "b": 2}) == canonical({"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (("a", "b"), ("ab", "")), (("1",), (1,)), ((1,), (1.0,)), ((True,), (1,)), ((None,), ("null",)),
+    (([1, 2],), (1, 2)),
+])
+def test_different_values_have_different_ids(one: tuple[object, ...], other: tuple[object, ...]) -> None:
+    assert content_id(*one) != content_id(*other)
+
+
+@pytest.mark.parametrize("field", ["prompt", "reference", "verifier"])
+def test_what_determines_a_problem_changes_its_id(field: str) -> None:
+    assert replace(PROBLEM, **{field: "else"}).id != PROBLEM.id
+
+
+@pytest.mark.parametrize("field", ["source", "domain", "split", "licence", "meta"])
+def test_what_only_describes_a_problem_leaves_its_id(field: str) -> None:
+    assert replace(PROBLEM, **{field: "else"}).id == PROBLEM.id
+
+
+@pytest.mark.parametrize("field", ["problem_id", "teacher", "strategy", "sample"])
+def test_everything_that_was_asked_changes_the_id_of_a_trace(field: str) -> None:
+    assert replace(REQUEST, **{field: 7 if field == "sample" else "else"}).id != REQUEST.id
+
+
+def test_a_text_that_is_no_unicode_has_an_id() -> None:
+    assert content_id("\ud800") != content_id("\ufffd")
+
+
+def test_a_number_that_is_no_json_has_none() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        content_id(float("nan"))
+
+
+def test_a_row_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        PROBLEM.prompt = "Compute 2 + 2."  # type: ignore[misc]
+
+
+def test_a_candidate_has_no_place_for_gold() -> None:
+    assert not {"reference", "meta", "problem"} & {field.name for field in fields(Candidate)}
