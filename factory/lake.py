@@ -36,6 +36,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "problems": dict(id=S, prompt=S, reference=S, verifier=S, source=S, domain=S, split=S, licence=S, meta=S),
     "set_aside": dict(id=S, run_id=S, where=S, prompt=S, reference=S, verifier=S, reason=S),
     "runs": dict(id=S, name=S, recipe=S, teacher=S, strategy=S, samples=N, started=S),
+    "starts": dict(id=S, run_id=S, started=S),
     "members": dict(id=S, run_id=S, problem_id=S, part=S),
     "traces": dict(id=S, problem_id=S, teacher=S, strategy=S, sample=N, round=N, thinking=S, response=S, raw=S,
                    finish_reason=S, prompt_tokens=N, completion_tokens=N, thinking_tokens=N, mean_logprob=F,
@@ -87,14 +88,19 @@ class Lake:
     # -- making and opening --------------------------------------------------------------------------------------
 
     def _create(self) -> None:
+        self._make_tables()
+        with _replacing(self.folder / "lake.json") as file:
+            file.write(json.dumps({"version": VERSION}).encode())
+
+    def _make_tables(self) -> None:
+        """Those that are not there: all of a new lake's, and those that are newer than an old one."""
         for table in TABLES:
-            (self.folder / "tables" / table).mkdir(parents=True, exist_ok=True)
-            self._write_part(table, [], "part-000000-schema")
+            if not (self.folder / "tables" / table / "part-000000-schema.parquet").exists():
+                (self.folder / "tables" / table).mkdir(parents=True, exist_ok=True)
+                self._write_part(table, [], "part-000000-schema")
         (self.folder / "journal").mkdir(exist_ok=True)
         for table in JOURNALED:
             (self.folder / "journal" / f"{table}-empty.jsonl").touch()
-        with _replacing(self.folder / "lake.json") as file:
-            file.write(json.dumps({"version": VERSION}).encode())
 
     def _refuse_newer(self) -> None:
         try:
@@ -128,7 +134,8 @@ class Lake:
             fcntl.flock(lock, fcntl.LOCK_EX)
 
     def _heal(self) -> None:
-        """Compact the segments of a writer that died; say what was cut off or set aside."""
+        """Make the tables that lack, compact the segments of a writer that died; say what was cut off or set aside."""
+        self._make_tables()
         for path in sorted((self.folder / "journal").glob("*-*.jsonl")):
             if path.stem.endswith("-empty"):
                 continue
@@ -203,10 +210,14 @@ class Lake:
         return self._connection.cursor()
 
     def _view(self, table: str) -> str:
-        parts = f"SELECT * FROM read_parquet({_literal(self.folder / 'tables' / table / '*.parquet')})"
+        kinds = {S: "VARCHAR", N: "BIGINT", F: "DOUBLE", B: "BOOLEAN"}
+        folder = self.folder / "tables" / table
+        if not any(folder.glob("*.parquet")):  # a lake that is older than the table, and only read
+            nothing = ", ".join(f'NULL::{kinds[kind]} AS "{name}"' for name, kind in TABLES[table].items())
+            return f"SELECT {nothing} WHERE false"
+        parts = f"SELECT * FROM read_parquet({_literal(folder / '*.parquet')})"
         if table not in JOURNALED:
             return parts
-        kinds = {S: "VARCHAR", N: "BIGINT", F: "DOUBLE", B: "BOOLEAN"}
         columns = ", ".join(f"'{name}': '{kinds[kind]}'" for name, kind in TABLES[table].items())
         lines = (f"SELECT * FROM read_json({_literal(self.folder / 'journal' / f'{table}-*.jsonl')}, "
                  f"format='newline_delimited', columns={{{columns}}}, ignore_errors=true)")
@@ -220,10 +231,11 @@ class Lake:
         for attempt in itertools.count():
             try:
                 return self.connect().execute(query, list(params))
-            except duckdb.IOException:
+            except duckdb.IOException as error:
                 # A journal segment can vanish between the listing and the reading while a run compacts it.
                 if attempt == 19:
-                    raise
+                    raise UserError(f"a file cannot be read: {complaint(error)}; if it is one of the lake's, restore "
+                                    f"it from a copy of {self.folder}") from error
                 time.sleep(0.05)
         raise AssertionError("unreachable")
 

@@ -1,6 +1,7 @@
 """A run: a recipe at work on a lake. Every stage takes one; two runs of one recipe on one lake are the same run."""
 
 import functools
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,10 +60,13 @@ class Run:
         return strategy_key(self.recipe.generate.strategy)
 
     def register(self) -> None:
-        """Note the run in the lake, once."""
+        """Note the run in the lake, once, and that it was started, each time."""
+        started = now()
         self.lake.append_new("runs", [dict(
             id=self.id, name=self.recipe.name, recipe=self.recipe.json_text(), teacher=self.teacher_key,
-            strategy=self.strategy_key, samples=self.recipe.generate.samples, started=now())])
+            strategy=self.strategy_key, samples=self.recipe.generate.samples, started=started)])
+        self.lake.append("starts", [dict(id=content_id("start", self.id, started, os.getpid()), run_id=self.id,
+                                         started=started)])
 
     @contextmanager
     def timed(self, stage: str, part: str = "work") -> Iterator[dict[str, int]]:

@@ -41,6 +41,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
 def _run(parts: Sequence[str], recipe: str, lake: str, settings: Sequence[str]) -> State[Any] | None:
     """The parts in order, under the lake's lock. A user's mistake is a failed state that says the sentence."""
     tasks.quiet_exit()
+    _no_pages()
     try:
         run = _open(recipe, lake, settings)
         with run.lake.writing():
@@ -104,3 +105,16 @@ def _only_our_lines() -> None:
     """Keep what Prefect says about runs to its UI: what went wrong reaches the terminal once, from the command line."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).propagate = False
+
+
+def _no_pages() -> None:
+    """Leave tracebacks to the log that the UI shows: in a terminal Ctrl-C on a schedule would print pages of them."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A filter of handlers; Prefect's handler for the UI has had the record before."""
+    if record.name.startswith("prefect."):
+        record.exc_info = record.exc_text = None
+    return True

@@ -11,8 +11,9 @@ Rows = list[dict[str, Any]]
 
 
 def latest_run(lake: Lake, name: str | None) -> dict[str, Any]:
-    """The newest run of that name (or of all). Raises UserError listing the names there are."""
-    rows = lake.rows("SELECT * FROM runs ORDER BY started DESC")
+    """The run of that name (or of all) that was started last. Raises UserError listing the names there are."""
+    rows = lake.rows("""SELECT r.* FROM runs r
+        ORDER BY (SELECT max(s.started) FROM starts s WHERE s.run_id = r.id) DESC""")
     found = next((row for row in rows if name in (None, row["name"], row["id"])), None)
     if found is None:
         right = list(dict.fromkeys(row["name"] for row in rows))

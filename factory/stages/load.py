@@ -44,7 +44,7 @@ def _load_part(run: Run, spec: Plugin, part: str) -> int:
         raise UserError(f"the source '{spec.plugin}': {error}") from error
     if not found:
         raise UserError(f"the source '{spec.plugin}' gave no usable problem: "
-                        f'cot sql "select where, reason from set_aside" shows what was wrong with each row')
+                        f'`cot status` shows what was wrong with each row')
     return new
 
 

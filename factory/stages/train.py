@@ -69,7 +69,9 @@ def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output
     log.unlink(missing_ok=True)
     print(f"training the student '{spec.name}' ({spec.trainer.plugin}); log: {log}", file=sys.stderr)
     # Under a guard: a trainer that outlived a killed run would write beside the one that resumes it.
-    child = guard.start([sys.executable, "-m", "factory.students", str(order)], os.environ, log)
+    # Its path is ours: a private trainer beside the recipe is found there as it was here.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    child = guard.start([sys.executable, "-m", "factory.students", str(order)], environment, log)
     try:
         child.wait()
     finally:

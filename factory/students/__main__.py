@@ -27,6 +27,7 @@ def main(argv: list[str]) -> int:
         spec = read(Path(argv[0]))
         with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not mix with the figures
             figures = call(plugin(spec["plugin"]), spec)
+        note(Path(spec["output"]) / "figures.json", figures)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -66,6 +67,14 @@ def call(function: Callable[..., dict[str, Any]], spec: dict[str, Any]) -> dict[
     if wrong := sorted(set(spec["params"]) - set(known)):
         raise UserError(f"'{spec['plugin']}' has no parameter '{wrong[0]}': use {', '.join(known)}")
     return function(*paths, **spec["params"])
+
+
+def note(path: Path, figures: dict[str, Any]) -> None:
+    """A plugin that only returns its figures is whole, too: the file is how others see that it ended."""
+    if not path.exists():
+        hidden = path.with_name(f".{path.name}.tmp")
+        hidden.write_text(json.dumps(figures))
+        hidden.rename(path)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, with TRL's `DPOTrainer`; the base is the reference. Plain DPO on
 whole traces lowers the chosen ones too and can wreck a small model, so by default both sides are cut `cut_after` tokens
 after they part: what is compared is the decision and not everything that was written after it. `sft_weight` adds the
-chosen side's likelihood to the loss (Pang et al. 2024, https://arxiv.org/abs/2404.19733).
+chosen side's likelihood to the loss (Pang et al. 2024, https://arxiv.org/abs/2404.19733), without which the same steps
+made a weak student worse at every rate tried. Small students need a gate after this all the same.
 """
 
 import itertools
@@ -19,8 +20,8 @@ from factory.students import _training as training
 VERSION = 1
 
 
-def dpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 2e-5, batch: int = 16,
-        beta: float = 0.1, cut_after: int | None = 16, sft_weight: float = 0.0, max_length: int = 1024,
+def dpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 5e-5, batch: int = 16,
+        beta: float = 0.1, cut_after: int | None = 16, sft_weight: float = 1.0, max_length: int = 1024,
         warmup: float = 0.05, bf16: bool = False, save_steps: int = 50, threads: int = 0,
         seed: int = 0) -> dict[str, Any]:
     """Train `base` on rows of `prompt`, `chosen`, `rejected` into `output/model`; goes on where a killed run stopped.

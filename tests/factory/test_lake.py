@@ -1,6 +1,7 @@
 """The lake: all of a row or nothing of it, never twice, whoever reads it and whenever the writer died."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -251,6 +252,24 @@ def test_an_unreadable_version_is_said(lake: Lake, content: str) -> None:
     (lake.folder / "lake.json").write_text(content)
     with pytest.raises(UserError, match="is not readable"):
         Lake(lake.folder)
+
+
+def test_a_lake_that_is_older_than_a_table_is_read_and_the_next_writer_adds_it(lake: Lake) -> None:
+    shutil.rmtree(lake.folder / "tables/students")
+    old = Lake(lake.folder, create=False)
+    assert old.rows("SELECT * FROM students") == []
+    assert not (lake.folder / "tables/students").exists()
+    with lake.writing():
+        lake.append("students", [{"id": "s"}])
+    assert lake.ids("students") == {"s"}
+
+
+def test_a_file_that_is_gone_is_one_sentence(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lakes.time, "sleep", lambda seconds: None)
+    lake.ids("students")
+    shutil.rmtree(lake.folder / "tables/students")
+    with pytest.raises(UserError, match="a file cannot be read: IO Error: No files found"):
+        lake.ids("students")
 
 
 def test_a_lake_may_lie_at_an_odd_path(tmp_path: Path) -> None:

@@ -60,9 +60,10 @@ class Server:
     environment: dict[str, str]
 
     def ask(self, what: str, **body: Any) -> list[dict[str, Any]]:
+        """Rows of its API. A server on SQLite can be busy for longer than seems possible."""
         request = urllib.request.Request(f"{self.address}/{what}/filter", json.dumps(body).encode(),
                                          {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             found: list[dict[str, Any]] = json.load(reply)
         return found
 

@@ -200,6 +200,7 @@ def test_export_copies_every_dataset_once(ask: Callable[..., str], place: Path, 
     assert sentence(again).endswith("is there already: remove it, or export to another folder")
 
 
+@pytest.mark.slow
 def test_export_refuses_a_folder_that_holds_another_runs_dataset(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     for setting in ("rules.short=sample < 4", "rules.short=sample < 2"):
@@ -394,6 +395,7 @@ def test_a_folder_that_we_may_not_write_to_is_refused(tmp_path: Path) -> None:
     assert f"no permission to write ({tmp_path}/lake" in sentence(done)
 
 
+@pytest.mark.slow
 def test_a_lake_that_we_may_only_read_can_be_read_and_not_run_on(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     assert run(tmp_path, recipe).returncode == 0
@@ -409,6 +411,7 @@ def test_a_lake_that_we_may_only_read_can_be_read_and_not_run_on(tmp_path: Path)
     assert (told.returncode, "rows in dataset" in told.stdout) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_file_that_grows_too_large_loses_nothing_that_was_finished(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     limit = 12_000  # bytes of a file: room for the tables, not for the journal of all traces
@@ -438,6 +441,7 @@ def may_mount() -> bool:
         ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not may_mount(), reason="a small disk can only be mounted by one who may mount")
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on_when_there_is_room(tmp_path: Path) -> None:
     recipe, lake = write_recipe(tmp_path), tmp_path / "lake"
@@ -458,8 +462,8 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on_when_there_is_
 @contextlib.contextmanager
 def in_the_middle(folder: Path, recipe: Path, bought: int) -> Any:
     """A run of the recipe that has journaled some traces and is still asking."""
-    command = [*COT, "run", str(recipe), "--direct", "--lake", str(folder / "lake"), "--set", "teacher.delay=0.1",
-               "--set", "teacher.concurrency=2", "--set", "generate.samples=10"]
+    command = [*COT, "run", str(recipe), "--direct", "--lake", str(folder / "lake"), "--set", "teacher.delay=1",
+               "--set", "teacher.concurrency=4", "--set", "generate.samples=10"]
     with subprocess.Popen(command, text=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as going:
         while going.poll() is None and journaled(folder / "lake") < bought:
             time.sleep(0.02)
@@ -470,6 +474,7 @@ def journaled(lake: Path) -> int:
     return sum(file.read_bytes().count(b"\n") for file in (lake / "journal").glob("traces-*.jsonl"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_from_there(tmp_path: Path, number: int) -> None:
     recipe = write_recipe(tmp_path)
@@ -480,12 +485,13 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_from_there(tmp_pa
     assert "interrupted; nothing that was finished is lost" in sentence(done, 130)
     kept = Lake(tmp_path / "lake").ids("traces")
     assert 4 <= len(kept) < 40
-    again = run(tmp_path, recipe, "teacher.delay=0.1", "teacher.concurrency=20", "generate.samples=10")
+    again = run(tmp_path, recipe, "generate.samples=10")  # of other pace, which is no part of what is asked
     assert again.returncode == 0
     assert kept < Lake(tmp_path / "lake").ids("traces")
     assert Lake(tmp_path / "lake").value("SELECT count(*) FROM traces") == 40
 
 
+@pytest.mark.slow
 def test_a_run_that_is_going_can_be_asked(tmp_path: Path) -> None:
     with in_the_middle(tmp_path, write_recipe(tmp_path), 4) as going:
         asked = cot("sql", "select count(*) as n from traces", "--format", "csv", "--lake", tmp_path / "lake")

@@ -29,7 +29,8 @@ def test_an_interval_fires_again_and_again_in_the_users_folder_and_buys_nothing_
         server: Server, folder: Path) -> None:
     """Relative paths and the private measure are found, though nothing but the flow's module is named."""
     write_recipe(folder, "often")
-    process = start(folder, server.environment, "schedule", "often.toml", "--every", "5", "--lake", "lake")
+    hurried = {**server.environment, "PREFECT_RUNNER_POLL_FREQUENCY": "3"}  # it looks for work every ten seconds
+    process = start(folder, hurried, "schedule", "often.toml", "--every", "5", "--lake", "lake")
     try:
         wait_for(lambda: _completed(server, "often") or process.poll() is not None)
         first = counts(folder / "lake")
