@@ -14,7 +14,7 @@ from factory.stages import choose
 
 def check(recipe: Recipe) -> list[str]:
     """Raises UserError for the first thing that is wrong; returns what was looked at, one line each."""
-    return [*_sources(recipe), *_teachers(recipe), *_parts(recipe), *_rules(recipe), *_students(recipe)]
+    return [*_sources(recipe), *_teachers(recipe), *_students(recipe), *_rules(recipe), *_parts(recipe)]
 
 
 def _sources(recipe: Recipe) -> list[str]:
@@ -50,7 +50,7 @@ def _parts(recipe: Recipe) -> list[str]:
     specs = [("strategy", recipe.generate.strategy), *(("measure", m) for m in recipe.measures)]
     specs += [("selector", d.selector) for d in recipe.datasets] + [("emitter", d.emitter) for d in recipe.datasets]
     specs += [("student", s.trainer) for s in recipe.students]
-    for kind, spec in specs:
+    for kind, spec in specs:  # a trainer brings torch, which takes seconds: whatever can fail sooner came before
         plugins.bind(kind, spec.plugin, spec.params)
     return [f"{kind} {spec.plugin}: its parameters fit" for kind, spec in specs]
 

@@ -6,7 +6,9 @@ whole process, and dill, by which `datasets` hashes a function, reads a disassem
 """
 
 import logging
+import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,10 @@ def _run(parts: Sequence[str], recipe: str, lake: str, settings: Sequence[str]) 
                 PARTS[part](run)
     except UserError as error:
         return tasks.failed(error)
+    except KeyboardInterrupt:
+        if multiprocessing.parent_process():  # a scheduled run: Python would print pages of traceback as its last words
+            sys.exit(130)
+        raise
     return None
 
 

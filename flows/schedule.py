@@ -39,13 +39,13 @@ def _serve(name: str, cron: str | None, every: float | None, parameters: dict[st
     # It complains of each run that is just ending by itself when it is told to stop.
     logging.getLogger("prefect.runner.process_manager").setLevel(logging.CRITICAL)
     runner = Runner(name=name, limit=1)
-    # By module, not by file: a file is named from the folder that we are in, and we may be in any.
-    runner.add_flow(factory, name=name, cron=cron, interval=every, parameters=parameters, tags=["cot-factory", name],
-                    entrypoint_type=EntrypointType.MODULE_PATH)
     # SIGTERM as Ctrl-C: Prefect 3.7.7's own handler forgets to await the end. (Ctrl-C reaches a run that is going, too;
     # after a SIGTERM to us alone no other run starts, and Prefect waits for the one that is going.)
     runner.handle_sigterm = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]
     with contextlib.suppress(KeyboardInterrupt):
+        # By module, not by file: a file is named from the folder that we are in, and we may be in any.
+        runner.add_flow(factory, name=name, cron=cron, interval=every, parameters=parameters,
+                        tags=["cot-factory", name], entrypoint_type=EntrypointType.MODULE_PATH)
         asyncio.run(runner.start())
 
 

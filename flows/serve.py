@@ -16,6 +16,6 @@ async def serve(model: str, port: int) -> None:
         print(f"""serving {name} at http://127.0.0.1:{port}/v1 until Ctrl-C; try
 
 curl http://127.0.0.1:{port}/v1/chat/completions -H 'Content-Type: application/json' \\
-  -d '{{"model": "{name}", "max_tokens": 200, "messages": [{{"role": "user", "content": "Compute 7 * (12 - 5) + 8."}}]}}'
+  -d '{{"model": "{name}", "max_tokens": 200, "messages": [{{"role": "user", "content": "Compute 7 * (12 - 5)."}}]}}'
 """, flush=True)
         await asyncio.Event().wait()

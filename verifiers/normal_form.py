@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - the confusable characters in this file are its subject
 r"""The cheap exact path: one spelling for equal LaTeX, and plain numbers as exact fractions.
 
 Pure string work and `fractions.Fraction`: microseconds, no sympy, and every dimension is capped

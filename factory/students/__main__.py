@@ -72,6 +72,7 @@ def call(function: Callable[..., dict[str, Any]], spec: dict[str, Any]) -> dict[
 def note(path: Path, figures: dict[str, Any]) -> None:
     """A plugin that only returns its figures is whole, too: the file is how others see that it ended."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.with_name(f".{path.name}.tmp")
         hidden.write_text(json.dumps(figures))
         hidden.rename(path)

@@ -3,8 +3,8 @@
 Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, with TRL's `DPOTrainer`; the base is the reference. Plain DPO on
 whole traces lowers the chosen ones too and can wreck a small model, so by default both sides are cut `cut_after` tokens
 after they part: what is compared is the decision and not everything that was written after it. `sft_weight` adds the
-chosen side's likelihood to the loss (Pang et al. 2024, https://arxiv.org/abs/2404.19733), without which the same steps
-made a weak student worse at every rate tried. Small students need a gate after this all the same.
+chosen side's likelihood to the loss (Pang et al. 2024, https://arxiv.org/abs/2404.19733). Most settings tried on a weak
+student made it worse: do not take what comes out without measuring it.
 """
 
 import itertools

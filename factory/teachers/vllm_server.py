@@ -25,9 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from factory import guard
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
-from factory import guard
 from factory.teachers.openai_api import OpenAiApi, check_sampling, openai_api
 
 HOST = "127.0.0.1"

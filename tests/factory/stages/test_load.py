@@ -96,7 +96,7 @@ def test_a_verifier_without_a_version_is_refused(make_run: Make, source: Source,
 def test_a_source_without_a_usable_problem_is_refused(make_run: Make, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("{torn\n")
     run = make_run(problems=[{"plugin": "jsonl", "path": str(tmp_path / "bad.jsonl")}])
-    with pytest.raises(UserError, match="gave no usable problem: cot sql"):
+    with pytest.raises(UserError, match="gave no usable problem: `cot status` shows"):
         load.load(run)
     assert len(aside(run)) == 1
 

@@ -12,7 +12,8 @@ from factory.students import __main__ as program
 
 def spec(folder: Path, **changes: Any) -> list[str]:
     path = folder / "spec.json"
-    path.write_text(json.dumps({"plugin": "private.noisy", "base": "b", "dataset": "d", "output": "o", **changes}))
+    path.write_text(json.dumps({"plugin": "private.noisy", "base": "b", "dataset": "d",
+                                "output": str(folder / "made" / "output"), **changes}))
     return [str(path)]
 
 
@@ -33,6 +34,7 @@ def test_the_figures_are_the_only_line_on_stdout(tmp_path: Path, capsys: pytest.
     out, err = capsys.readouterr()
     assert json.loads(out) == {"base": "b", "rate": 0.5}
     assert "chatter" in err
+    assert json.loads((tmp_path / "made" / "output" / "figures.json").read_text()) == json.loads(out)
 
 
 @pytest.mark.parametrize(

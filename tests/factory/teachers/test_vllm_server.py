@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from factory import guard
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
-from factory import guard
 from factory.teachers import vllm_server
 from factory.teachers.vllm_server import VllmServer, complaint, model_digest
 
