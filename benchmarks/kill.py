@@ -77,7 +77,8 @@ def contents(lake: Path) -> dict[str, object]:
     found: dict[str, object] = {"traces": sorted(opened.ids("traces"))}
     for name in ("sft", "dpo"):
         rows = datasets.load_from_disk(str(lake / "datasets" / "demo" / name))["train"]
-        found[name] = sorted(zip(rows["trace_id"], rows["rejected_id"] if name == "dpo" else rows["trace_id"], strict=True))
+        sides = ["trace_id", "rejected_id"] if name == "dpo" else ["trace_id"]
+        found[name] = sorted(tuple(row[side] for side in sides) for row in rows.select_columns(sides))
     return found
 
 

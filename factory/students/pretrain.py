@@ -157,7 +157,7 @@ def optimisers(model: Qwen3ForCausalLM, rate: float) -> list[torch.optim.Optimiz
 
 
 def fit(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: PretrainRecipe) -> dict[str, float]:
-    """Train until `recipe.tokens` assistant tokens were seen; linear warm-up (2 %) and linear decay. Returns figures."""
+    """Train on `recipe.tokens` assistant tokens; linear warm-up (2 %) and linear decay. Returns figures."""
     model.train()
     optims, seen, smooth, started = optimisers(model, recipe.learning_rate), 0, 0.0, time.perf_counter()
     bar = tqdm(total=recipe.tokens, unit="tok", unit_scale=True, mininterval=5)
@@ -173,7 +173,7 @@ def fit(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Pre
             optim.step()
             optim.zero_grad(set_to_none=True)
         count = int((labels >= 0).sum())
-        seen, smooth = seen + count, 0.98 * smooth + 0.02 * float(loss) if smooth else float(loss)
+        seen, smooth = seen + count, 0.98 * smooth + 0.02 * loss.item() if smooth else loss.item()
         bar.update(count)
         bar.set_postfix(loss=f"{smooth:.3f}")
         if seen >= recipe.tokens:
