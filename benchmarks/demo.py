@@ -1,6 +1,6 @@
 """`make demo` under the stopwatch: time in and outside the engine, and what it bought.
 
-    .venv/bin/python benchmarks/demo.py [--set key=value ...]
+    .venv/bin/python -m benchmarks.demo [--set key=value ...]
 
 Runs the demo recipe through Prefect in a fresh lake, prints a table of where the time went and the accuracies, and
 exits 1 when the run takes more than 10 minutes, the student gains less than 15 points, or a second run is not idle.

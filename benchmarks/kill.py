@@ -1,6 +1,6 @@
 """`kill -9` in the middle of generation, verification, emission and training of the demo, each resumed.
 
-    .venv/bin/python benchmarks/kill.py
+    .venv/bin/python -m benchmarks.kill
 
 A small demo (real vLLM, real trainer) runs once undisturbed; then the same recipe runs in another lake and is killed
 once at each point. Exits 1 unless no trace is bought twice, none is lost, and both lakes end with the same datasets.
