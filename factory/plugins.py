@@ -6,6 +6,7 @@ answers with the right ones, a misspelt or ill-typed parameter is refused, a mis
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -38,7 +39,11 @@ def module(kind: str, name: str) -> Any:
     if name not in names(kind) and not ("." in name and all(part.isidentifier() for part in name.split("."))):
         raise UserError(f"there is no {kind} '{name}'{did_you_mean(name, names(kind))}")
     try:
-        return importlib.import_module(path)
+        found = importlib.import_module(path)
+        for package in getattr(found, "NEEDS", ()):  # what it imports only when it works
+            if importlib.util.find_spec(package) is None:
+                raise ModuleNotFoundError(name=package)
+        return found
     except ModuleNotFoundError as error:
         if error.name and (path == error.name or path.startswith(error.name + ".")):
             raise UserError(f"there is no module '{path}' for the {kind} '{name}': it has to be importable") from error

@@ -1,6 +1,5 @@
 """A recipe: one TOML file that says what to make. Validated, unknown keys refused, errors in one sentence."""
 
-import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -216,12 +215,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def digest(folder: Path) -> str:
-    """A digest of a model folder's weights, configuration and tokenizer: 16 hex digits, the same wherever it lies."""
-    found = hashlib.blake2b(digest_size=8)
-    for file in sorted(folder.glob("*")):
-        if file.suffix in (".safetensors", ".json", ".jinja") and file.name not in ("figures.json", "README.md"):
-            found.update(file.name.encode() + b"\0" + file.read_bytes())
-    return found.hexdigest()

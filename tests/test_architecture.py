@@ -14,7 +14,7 @@ SOURCES = sorted(file for package in OURS for file in (ROOT / package).rglob("*.
 
 KINDS = ("sources", "teachers", "strategies", "measures", "selection", "emitters", "judges", "students")
 NOUNS = {"factory.records", "factory.protocols"}
-HELPERS = {"factory.columns", "factory.guard", "factory.thoughts"}
+HELPERS = {"factory.columns", "factory.guard", "factory.models", "factory.thoughts"}
 """What plugins of one or several kinds share: small, and free of the lake, the recipe and the stages."""
 
 EXCEPTIONS = {

@@ -87,7 +87,7 @@ def keys(model: type[BaseModel], above: str = "") -> Iterator[str]:
         yield from keys(below[0], f"{above}{name}.") if below else [above + name]
 
 
-@pytest.mark.parametrize("key", keys(recipe.Recipe))
+@pytest.mark.parametrize("key", list(keys(recipe.Recipe)))
 def test_every_key_of_a_recipe_is_in_the_readme(key: str) -> None:
     rows = README.split("## Recipe keys")[1].split("\n## ")[0].splitlines()
     assert [row for row in rows if row.startswith("|") and f"`{key}`" in row.split("|")[1]]

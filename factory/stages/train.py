@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from factory import guard, plugins
+from factory import guard, models, plugins
 from factory.lake import now
 from factory.protocols import UserError
-from factory.recipe import StudentSpec, digest
+from factory.recipe import StudentSpec
 from factory.records import canonical, content_id
 from factory.run import Run
 from factory.stages.emit import dataset_folder
@@ -43,7 +43,7 @@ def _train_one(run: Run, spec: StudentSpec, base: Path) -> Path | None:
     if not facts["rows"]:
         _say_left_out(spec, f"the dataset '{spec.dataset}' is empty")
         return None
-    key = content_id("student", digest(base), facts["id"], spec.trainer.plugin, spec.trainer.params,
+    key = content_id("student", models.digest(base), facts["id"], spec.trainer.plugin, spec.trainer.params,
                      plugins.version("student", spec.trainer.plugin))
     output = run.lake.place("students", run.recipe.name, f"{spec.name}-{key[3:11]}")
     with run.timed("train", spec.name) as counts:

@@ -12,12 +12,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
-from trl import DPOConfig, DPOTrainer
-
-from factory.students import _training as training
-
 VERSION = 1
+NEEDS = ("torch", "trl")
+"""Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
 
 
 def dpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 5e-5, batch: int = 16,
@@ -29,6 +26,10 @@ def dpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_
     `cut_after` 0 or None keeps both sides whole. A pair longer than `max_length` tokens (after the cut), or with two
     equal sides, is left out and counted. `threads` 0 is all cores.
     """
+    from trl import DPOConfig
+
+    from factory.students import _training as training
+
     if figures := training.finished(output):
         return figures
     settings = {"plugin": "dpo", "version": VERSION, "base": base, "dataset": dataset, "epochs": epochs,
@@ -46,22 +47,17 @@ def dpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_
     args = DPOConfig(**training.arguments(output, math.ceil(len(places) / batch), save_steps, seed), bf16=bf16,
                      learning_rate=learning_rate, per_device_train_batch_size=batch, warmup_steps=warmup, beta=beta,
                      loss_type=["sigmoid", "sft"], loss_weights=[1.0, sft_weight], precompute_ref_log_probs=True)
-    trainer = Tokenised(model=model, args=args, processing_class=tokenizer,
-                        train_dataset=training.ordered(kept, places))
+    trainer = training.TokenisedPairs(model=model, args=args, processing_class=tokenizer,
+                                       train_dataset=training.ordered(kept, places))
     figures = {"plugin": "dpo", "epochs": epochs, "rows": len(kept), "rows_too_long": too_long, "rows_equal": equal,
                "trained_tokens": sum(trained(kept[i]) for i in places), **training.train(trainer), **margins(trainer)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
 
 
-class Tokenised(DPOTrainer):  # type: ignore[misc]  # TRL is untyped here
-    """TRL's trainer on rows that are tokens already: it would end a cut side as if the turn were over."""
-
-    def _prepare_dataset(self, dataset: Any, *rest: Any) -> Any:
-        return dataset
-
-
-def tokenised(tokenizer: Any, row: training.Row, cut_after: int | None) -> training.Row:
+def tokenised(tokenizer: Any, row: dict[str, Any], cut_after: int | None) -> dict[str, Any]:
     """A pair for the trainer, both sides cut `cut_after` tokens after they part."""
+    from factory.students import _training as training
+
     prompt = training.prompt_tokens(tokenizer, row["prompt"])
     chosen, rejected = (training.answer_tokens(tokenizer, row[side][-1]) for side in ("chosen", "rejected"))
     end = shared(chosen, rejected) + cut_after if cut_after else None
@@ -75,13 +71,15 @@ def shared(one: list[int], other: list[int]) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def trained(row: training.Row) -> int:
+def trained(row: dict[str, Any]) -> int:
     """How many tokens of the pair bear loss."""
     return len(row["chosen_ids"]) + len(row["rejected_ids"])
 
 
-def margins(trainer: Any) -> training.Row:
+def margins(trainer: Any) -> dict[str, Any]:
     """Mean log-probability of both sides before and after, and how often the margin to the reference is right."""
+    import torch
+
     rows = trainer.train_dataset
     was = torch.tensor([rows["ref_chosen_logps"][:], rows["ref_rejected_logps"][:]])
     trainer.model.eval()

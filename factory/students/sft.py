@@ -10,12 +10,9 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from trl import SFTConfig, SFTTrainer
-
-from factory.students import _training as training
-
 VERSION = 1
+NEEDS = ("torch", "trl")
+"""Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
 
 
 def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_rate: float = 4e-3, batch: int = 32,
@@ -25,6 +22,10 @@ def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_
 
     A row longer than `max_length` tokens is left out and counted, never shortened. `threads` 0 is all cores.
     """
+    from trl import SFTConfig, SFTTrainer
+
+    from factory.students import _training as training
+
     if figures := training.finished(output):
         return figures
     settings = {"plugin": "sft", "version": VERSION, "base": base, "dataset": dataset, "epochs": epochs,
@@ -40,37 +41,22 @@ def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_
                      learning_rate=learning_rate, per_device_train_batch_size=batch, warmup_steps=warmup)
     trainer = SFTTrainer(model=model, args=args, processing_class=tokenizer,
                          train_dataset=training.ordered(kept, places),
-                         optimizers=(Muon(model, learning_rate) if optimizer == "muon" else None, None))
+                         optimizers=(training.Muon(model, learning_rate) if optimizer == "muon" else None, None))
     figures = {"plugin": "sft", "epochs": epochs, "rows": len(kept), "rows_too_long": too_long,
                "trained_tokens": sum(trained(kept[i]) for i in places), **training.train(trainer)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
 
 
-class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # torch is untyped here
-    """Muon for the matrices inside the layers, AdamW for the rest, as one optimiser: one schedule, one checkpoint."""
-
-    def __init__(self, model: Any, rate: float) -> None:
-        inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
-        ids = {id(p) for p in inner}
-        outer = [p for p in model.parameters() if id(p) not in ids]
-        self.parts = [torch.optim.Muon(inner, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-                      torch.optim.AdamW(outer, lr=rate, betas=(0.9, 0.95), weight_decay=0.01)]
-        super().__init__([group for part in self.parts for group in part.param_groups], {})
-
-    def step(self, closure: Any = None) -> None:
-        for part, group in zip(self.parts, self.param_groups, strict=True):
-            part.state, part.param_groups = self.state, [group]  # what a scheduler or a checkpoint has put here
-            part.step()
-
-
-def tokenised(tokenizer: Any, messages: list[Any]) -> training.Row:
+def tokenised(tokenizer: Any, messages: list[Any]) -> dict[str, Any]:
     """A row for the trainer: token ids, and labels that are -100 on everything but the last message."""
+    from factory.students import _training as training
+
     answer = training.answer_tokens(tokenizer, messages[-1])
     prompt = training.prompt_tokens(tokenizer, messages[:-1])
     ids = prompt + answer
     return {"input_ids": ids, "labels": [-100] * len(prompt) + answer, "length": len(ids)}
 
 
-def trained(row: training.Row) -> int:
+def trained(row: dict[str, Any]) -> int:
     """How many tokens of the row bear loss."""
     return sum(label >= 0 for label in row["labels"])

@@ -6,7 +6,6 @@ under a guard (`factory.guard`), so it does not outlive us.
 
 import asyncio
 import contextlib
-import hashlib
 import http.client
 import os
 import re
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -25,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from factory import guard
+from factory import guard, models
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
 from factory.teachers.openai_api import OpenAiApi, check_sampling, openai_api
@@ -39,11 +38,6 @@ BACK_OFF = 1.0
 
 SETTLE = 2.0
 """Seconds to wait after a failed request: by then a dying server is seen to be dead, and `ask` waits for the next."""
-
-DIGESTED = ("config.json", "generation_config.json", "chat_template*", "tokenizer*", "special_tokens_map.json",
-            "added_tokens.json", "vocab.*", "merges.txt", "*.safetensors", "*.safetensors.index.json",
-            "pytorch_model*.bin", "*.gguf")
-"""The files of a model folder that determine its answers; figures, recipes and checkpoints beside them do not."""
 
 
 def vllm_server(*, model: str, sampling: Mapping[str, Any] = {}, port: int = 0, concurrency: int = 128,
@@ -113,7 +107,7 @@ class VllmServer:
 
     def _read_identity(self) -> Mapping[str, Any]:
         folder = self.options.folder
-        digest = {"digest": model_digest(folder)} if folder else {}
+        digest = {"digest": models.digest(folder)} if folder else {}
         return {"plugin": "vllm", "model": self.options.name, **digest, "sampling": dict(self.sampling)}
 
     # Once, on first use: the digest reads every byte of a local model. Annotated, since `Teacher` has it as a variable.
@@ -122,7 +116,7 @@ class VllmServer:
     def check(self) -> None:
         launcher(self.options.model)
         if self.options.folder:
-            list(_model_files(self.options.folder))
+            models.files(self.options.folder)
         if self.port and not _is_free(self.port):
             raise UserError(f"port {self.port} is in use: stop what listens there, or set teacher.port to another (0 "
                             "takes a free one)")
@@ -252,28 +246,6 @@ def _installed(distribution: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return True
-
-
-# -- the model -------------------------------------------------------------------------------------------------------
-
-
-def model_digest(folder: Path) -> str:
-    """A hash of the model in `folder`: the same wherever the folder lies, and whatever else lies in it."""
-    whole = hashlib.sha256()
-    for path in _model_files(folder):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        whole.update(f"{path.name}\0{content}\n".encode())
-    return whole.hexdigest()[:32]
-
-
-def _model_files(folder: Path) -> Iterator[Path]:
-    files = {path for pattern in DIGESTED for path in folder.glob(pattern) if path.is_file()}
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: set teacher.model to a model's folder, or to a name on the hub")
-    if folder / "config.json" not in files:
-        raise UserError(f"{folder} holds no model (no config.json): set teacher.model to a model's folder")
-    return iter(sorted(files))
 
 
 # -- ports, health, logs ---------------------------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from factory import guard
+from factory import guard, models
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
 from factory.teachers import vllm_server
-from factory.teachers.vllm_server import VllmServer, complaint, model_digest
+from factory.teachers.vllm_server import VllmServer, complaint
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
 ROOT = Path(__file__).parents[3]
@@ -287,7 +287,7 @@ def test_a_missing_vllm_names_the_extra_to_install(folder: Path, monkeypatch: py
 def test_the_identity_is_the_content_of_the_folder(make: Callable[..., VllmServer], folder: Path,
                                                    tmp_path: Path) -> None:
     first = make(sampling={"top_p": 0.9}, port=1, concurrency=3).identity
-    assert first == {"plugin": "vllm", "model": "tiny", "digest": model_digest(folder), "sampling": {"top_p": 0.9}}
+    assert first == {"plugin": "vllm", "model": "tiny", "digest": models.digest(folder), "sampling": {"top_p": 0.9}}
     assert json.dumps(first)
     copy = tmp_path / "elsewhere" / "tiny"
     shutil.copytree(folder, copy)
