@@ -150,8 +150,9 @@ def load(path: Path, settings: Sequence[str] = ()) -> Recipe:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        beside = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-        raise UserError(f"there is no recipe {path}{did_you_mean(path.name, beside)}") from error
+        beside = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
+        hint = did_you_mean(path.name, beside) if beside else ": name a recipe file, as flows/recipes/demo.toml is one"
+        raise UserError(f"there is no recipe {path}{hint}") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder: name a recipe file in it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
