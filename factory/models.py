@@ -25,7 +25,7 @@ def files(folder: Path) -> list[Path]:
     """The files that make the model. Raises UserError when there are none."""
     found = {path for pattern in DIGESTED for path in folder.glob(pattern) if path.is_file()}
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: set `model` to a model's folder, or to a name on the hub")
+        raise UserError(f"there is no folder {folder}: set teacher.model to a model's folder, or to a name on the hub")
     if folder / "config.json" not in found:
-        raise UserError(f"{folder} holds no model (no config.json): set `model` to a model's folder")
+        raise UserError(f"{folder} holds no model (no config.json): set teacher.model to a model's folder")
     return sorted(found)
