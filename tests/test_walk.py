@@ -134,7 +134,7 @@ def test_datasets_reads_a_table_in_one_line(lake: Path, table: str) -> None:
 
 
 def test_a_second_run_asks_and_judges_nothing(lake: Path) -> None:
-    before = {table: Lake(lake).ids(table) for table in TABLES if table != "timings"}
+    before = {table: Lake(lake).ids(table) for table in TABLES if table not in ("timings", "starts")}
     run(lake)
     assert {table: Lake(lake).ids(table) for table in before} == before
 
