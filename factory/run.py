@@ -5,9 +5,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from factory import plugins
 from factory.lake import Lake, now
@@ -45,7 +44,6 @@ class Run:
 
     recipe: Recipe
     lake: Lake
-    notes: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:

@@ -59,8 +59,7 @@ def _run(parts: Sequence[str], recipe: str, lake: str, settings: Sequence[str]) 
 
 
 def _open(recipe: str, lake: str, settings: Sequence[str]) -> Run:
-    """A scheduled flow comes here without passing the command line, so it makes private plugins importable itself."""
-    allow_private(str(Path(recipe).resolve().parent))
+    """A scheduled flow comes here without passing the command line, so plugins in this folder are made known here."""
     allow_private(os.getcwd())
     return Run(load(Path(recipe), settings), Lake(lake))
 

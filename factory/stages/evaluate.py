@@ -44,11 +44,7 @@ def evaluate(run: Run, students: Mapping[str, Path]) -> list[dict[str, Any]]:
     if options is None:
         return []
     scores: dict[str, np.ndarray] = {}
-    rows = []
-    for model in models(run, students):
-        row = _evaluate_one(run, options, model, scores)
-        rows.append(row)
-    return rows
+    return [_evaluate_one(run, options, model, scores) for model in models(run, students)]
 
 
 def _evaluate_one(run: Run, options: Evaluate, model: Model, scores: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -44,9 +44,8 @@ def generate(run: Run) -> int:
 
 def buy(job: Job, stage: str) -> int:
     """Start the teacher if anything is owed, ask, stop it. Raises UserError when nothing can be got any more."""
-    if not owed_count(job):
-        return 0
-    return asyncio.run(_buy(job, stage))
+    total = owed_count(job)
+    return asyncio.run(_buy(job, stage, total)) if total else 0
 
 
 def owed_count(job: Job) -> int:
@@ -73,12 +72,12 @@ def owed(job: Job) -> Iterator[tuple[Problem, list[int]]]:
                 yield problem, lacking
 
 
-async def _buy(job: Job, stage: str) -> int:
+async def _buy(job: Job, stage: str, total: int) -> int:
     started = time.perf_counter()
     async with job.teacher as teacher:
         job.run.note_time(stage, "start the teacher", time.perf_counter() - started, rows=1)
         with job.run.timed(stage, "ask") as counts:
-            buyer = _Buyer(job, teacher, stage)
+            buyer = _Buyer(job, teacher, stage, total)
             try:
                 await buyer.work()
             finally:
@@ -89,14 +88,14 @@ async def _buy(job: Job, stage: str) -> int:
 class _Buyer:
     """Workers that ask, one writer that journals, one bar."""
 
-    def __init__(self, job: Job, teacher: Teacher, stage: str) -> None:
+    def __init__(self, job: Job, teacher: Teacher, stage: str, total: int) -> None:
         self.job, self.teacher, self.keys = job, teacher, job.keys
         self.strategy: Strategy = make_strategy(job.options.strategy)
         self.bought = self.tokens = self.failed_in_a_row = 0
         self.started = time.perf_counter()
         self.todo = ((problem, sample) for problem, samples in owed(job) for sample in samples)
         self.finished: asyncio.Queue[tuple[str, dict[str, Any], list[dict[str, Any]]]] = asyncio.Queue()
-        self.bar = tqdm(total=owed_count(job), desc=stage, unit="trace", mininterval=1.0)
+        self.bar = tqdm(total=total, desc=stage, unit="trace", mininterval=1.0)
 
     async def work(self) -> None:
         workers = [asyncio.ensure_future(self._worker()) for _ in range(self.teacher.concurrency)]

@@ -195,7 +195,7 @@ def test_what_is_finished_is_kept_when_the_asking_is_interrupted(bench: Bench) -
     job = generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
 
     async def interrupted() -> None:
-        buying = asyncio.ensure_future(generate._buy(job, "generate"))
+        buying = asyncio.ensure_future(generate._buy(job, "generate", generate.owed_count(job)))
         while len(bench.asked()) < 50:
             await asyncio.wait([buying], timeout=0)
         buying.cancel()
