@@ -74,7 +74,7 @@ def alive(pid: int) -> bool:
 def contents(lake: Path) -> dict[str, object]:
     """What must be the same with and without kills: the traces, and each dataset's rows."""
     opened = Lake(lake)
-    found: dict[str, object] = {"traces": sorted(opened.ids("traces"))}
+    found: dict[str, object] = {table: sorted(opened.ids(table)) for table in ("traces", "datasets")}
     for name in ("sft", "dpo"):
         rows = datasets.load_from_disk(str(lake / "datasets" / "demo" / name))["train"]
         sides = ["trace_id", "rejected_id"] if name == "dpo" else ["trace_id"]
@@ -83,6 +83,8 @@ def contents(lake: Path) -> dict[str, object]:
 
 
 def main() -> int:
+    if len(sys.argv) > 1:
+        sys.exit(__doc__)
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"

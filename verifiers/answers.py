@@ -1,8 +1,9 @@
 r"""Where a response says its final answer. One policy for every verifier, decided here once.
 
 1. Thinking never counts: `<think>…</think>` is cut first, an unclosed `<think>` means no answer.
-2. Then the first of these that is there: the last balanced `\boxed{…}`; the last
-   of "the answer is …", "Answer: …" and `#### …`; the last **bold** text; the last line.
+2. Then the first of these that is there: the last balanced `\boxed{…}`; the last `"answer": …` of a JSON
+   object; the last of "the answer is …", "Answer: …" and `#### …`; a **bold** text of the last line, or the last
+   one before it that is no heading; the last line.
 3. Several different boxes: **the last one wins**, and `note` says so, so a recipe can drop them.
    Only boxes in one list (`\boxed{1}, \boxed{2}`, or with "and") are one answer together. A box
    begun and never closed is a response cut short: no answer, unless an earlier one is complete.
@@ -11,6 +12,7 @@ r"""Where a response says its final answer. One policy for every verifier, decid
 Everything here is linear in the length of the response: braces are matched, not searched for.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -38,7 +40,7 @@ def final_answer(response: str) -> Answer | None:
         return answer
     if _UNFINISHED_BOX.search(text):
         return None
-    return _from_phrase(text) or _from_bold(text) or _from_last_line(text)
+    return _from_json(text) or _from_phrase(text) or _from_bold(text) or _from_last_line(text)
 
 
 def without_thinking(response: str) -> str:
@@ -96,11 +98,24 @@ def _boxes(text: str) -> list[_Box]:
 
 def _unwrapped(contents: str) -> str:
     for _ in range(3):
-        inner = re.match(r"\\(?:boxed|fbox)\s*\{", contents)
+        inner = re.match(r"(?:\\text\s*\{[^{}]*\}\s*)?\\(?:boxed|fbox)\s*\{", contents)
         if not inner or not contents.endswith("}"):
             break
         contents = contents[inner.end() : -1].strip()
     return contents
+
+
+_JSON = re.compile(r'"(?:final[_ ])?answer"\s*:\s*("(?:[^"\\]|\\.){0,2000}"|-?[0-9.]+|true|false)', re.IGNORECASE)
+
+
+def _from_json(text: str) -> Answer | None:
+    found = _JSON.findall(text[-_LONGEST:]) if text.endswith(("}", "```")) else []
+    if not found:
+        return None
+    try:
+        return Answer(str(json.loads(found[-1])), "phrase")
+    except ValueError:  # LaTeX with its backslashes as they are
+        return Answer(found[-1].strip('"'), "phrase")
 
 
 def _from_boxes(text: str) -> Answer | None:
@@ -132,12 +147,13 @@ _LONGEST = 4_000  # characters of a final answer outside a box; keeps the search
 
 _MARKER = re.compile(
     r"\banswers?\**\s*(?:\bis\b|\bare\b|[:=])[:\s*]*"  # the answer is …, Answer: …, **Answer:** …
+    r"|答案\**\s*[:：是为][:：\s*]*"
     r"|^[#*\ ]*(?:final\ |correct\ )?answer[*:.\ ]*$"  # a heading; the answer is below it
     r"|(?:^|\s)\#{4}\s"  # GSM8K's mark
     r"|<answer>|\b(?:option|choice)\s+is\b",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
-_SENTENCE_END = re.compile(r"\.(?=\s+[A-Z]|\s*$)|</answer>|I hope it is correct")
+_SENTENCE_END = re.compile(r"\.(?=\s+[A-Z]|\s*$)|</(?:answer|ANSWER)>|I hope it is correct")
 
 
 def _from_phrase(text: str) -> Answer | None:
@@ -156,8 +172,15 @@ def _from_phrase(text: str) -> Answer | None:
     return Answer(_formula(sentence) or sentence.strip(" *"), "phrase")
 
 
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*(?!\s*[:：])")
+
+
 def _from_bold(text: str) -> Answer | None:
-    bold = re.findall(r"\*\*([^*\n]+)\*\*", text[-2_000:])
+    """A bold text of the last line; else, unless that says a number, the last one of the whole that is no heading."""
+    last = text.splitlines()[-1]
+    bold = _BOLD.findall(last)
+    if not bold and not re.search(r"\d|\\\[|\$", last):
+        bold = [part for part in _BOLD.findall(text[-2_000:]) if not part.rstrip().endswith((":", "："))]
     return Answer(_formula(bold[-1]) or bold[-1].strip(" :."), "bold") if bold else None
 
 
@@ -172,9 +195,7 @@ def _from_last_line(text: str) -> Answer:
     return Answer(_formula(line) or line, "line")
 
 
-_FORMULAS = re.compile(
-    r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL
-)
+_FORMULAS = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 
 
 _SAID = re.compile(r".*\b(?:is|are|equals)\b\s*:?\s*([-+.\d(\\].*)", re.DOTALL)

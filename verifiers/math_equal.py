@@ -1,33 +1,32 @@
 r"""Is the final answer of a response mathematically equal to the reference?
 
-Two paths. The cheap one compares normalised text and exact rationals and settles most of a model's
-real answers in microseconds; two plain numbers are always decided there. What stays open goes to
-Math-Verify, both sides boxed, through its LaTeX grammar only: its other parser is
-`sympy.parse_expr`, which is `eval`.
+The cheap path compares normalised text and exact rationals; two plain numbers are always decided there. What stays
+open is read by our own grammar and compared by type: exact rationals at random points, 60 digits (and more) where that
+is not possible, lists, intervals, matrices and equations part by part. Nothing of a model is ever evaluated as code.
 
-What is not covered: time and memory. The caps below stop the crude bombs, but sympy has no bounds
-of its own, and Math-Verify's are signals, which need the main thread and cannot stop a long C
-call, so they are off here. Run untrusted answers through `verifiers.pool`, which kills. And
-Math-Verify swallows errors of its inner steps, so a failed simplification can still read "wrong".
+Every value is capped before it is worked out; what is over the caps, unreadable or without a value is `undecided`. What
+is not covered: the wall clock. Run untrusted answers through `verifiers.pool`, which kills.
 
-Choices on which good checkers differ: no tolerance (0.33 is not 1/3); `x = 5` answers 5; a unit is
-ignored when only one side has one, undecided when the two differ; 40 % against 0.4 is left to
-Math-Verify; digits with a base are equal only in the same base; degrees and currency are ignored.
+Choices on which good checkers differ: no tolerance (0.33 is not 1/3; `math_close` takes correct roundings); `x = 5`
+answers 5; a unit is ignored when only one side has one, converted when both are known, undecided when equal numbers
+stand before different ones; 40 % is 0.4 and also 40; digits with a base are equal only in the same base; degrees and
+currency are ignored; a bare list has no order, a tuple has; the last of several boxes counts; a sentence counts by the
+one number that it names.
 """
 
-import functools
-import importlib
-import logging
 import re
 
 from verifiers.answers import boxes, final_answer
+from verifiers.compare import same, words
+from verifiers.grammar import Node, Unreadable, read
 from verifiers.multiple_choice import letter
 from verifiers.normal_form import compact, number, tidy
+from verifiers.prose import is_sentence, quantities, scale, singular, spelled, split
 from verifiers.verdict import Status, Verdict
 
 VERSION = 1
 
-_CHARACTERS, _NESTING, _DIGITS = 2_000, 30, 60
+_CHARACTERS = 2_000
 
 
 def math_equal(response: str, reference: str) -> Verdict:
@@ -36,34 +35,42 @@ def math_equal(response: str, reference: str) -> Verdict:
     Undecided: no answer found, either side unreadable, over the caps, or an error. Never raises,
     except MemoryError, which belongs to whoever set the limit.
     """
+    if response.strip() == reference.strip() and 0 < len(reference) < _CHARACTERS:
+        return Verdict("correct", reference.strip(), "same text")
     answer = final_answer(response)
     if answer is None:
         return Verdict("undecided", reason="no final answer found")
-    gold = (boxes(reference) or [reference])[-1]
+    gold = _gold(reference)
     status, reason = _compare(answer.text, gold)
     return Verdict(status, answer.text, "; ".join(filter(None, [reason, answer.note])))
 
 
+def _gold(reference: str) -> str:
+    """The answer in a reference, which may be boxed, or a whole solution."""
+    if found := boxes(reference):
+        return found[-1]
+    solution = len(reference) > 80 and is_sentence(tidy(reference)) and final_answer(reference)
+    return solution.text if solution else reference
+
+
 def warm_up() -> None:
-    """Import and try the slow path once. The pool calls it before a case's clock starts."""
-    _math_verify(r"\frac{x}{2}", r"\frac12 x")
+    """Import what 60 digits need. The pool calls it before a case's clock starts."""
+    math_equal(r"\boxed{\sqrt{8}}", r"2\sqrt{2}")
 
 
 def _compare(answer: str, gold: str) -> tuple[Status, str]:
     if len(answer) > _CHARACTERS or len(gold) > _CHARACTERS:
         return "undecided", f"an answer of over {_CHARACTERS} characters"
-    mine, theirs = tidy(answer), tidy(gold)
+    mine, theirs = spelled(tidy(answer)), spelled(tidy(gold))
     if not compact(theirs):
         return "undecided", "the reference is empty"
     if not compact(mine):
         return "undecided", "no final answer found"
     mine = _without_name(mine, theirs)
-    return _exactly(mine, theirs) or _symbolically(mine, theirs)
+    return _exactly(mine, theirs) or _by_meaning(mine, theirs, answer)
 
 
-_NAME = re.compile(
-    r"(?:m?\\angle )?\\?[a-zA-Z]+(?:_\w|_\{\w+\})?(?:\(\w+\))?\s*(?:=|\\approx|\\in(?![a-z]))"
-)
+_NAME = re.compile(r"(?:m?\\angle )?\\?[a-zA-Z]+(?:_\w|_\{\w+\})?(?:\(\w+\))?\s*(?:=|\\approx|\\in(?![a-z]))")
 
 
 def _without_name(mine: str, theirs: str) -> str:
@@ -116,7 +123,7 @@ def _as_words(mine: str, theirs: str) -> tuple[Status, str] | None:
         return "wrong", "another time or ratio"
     if not _WORDS.fullmatch(mine) or not _WORDS.fullmatch(theirs):
         return None
-    if mine.casefold() == theirs.casefold():
+    if words(mine) == words(theirs):
         return "correct", "same words"
     return None if _alike(mine, theirs) else ("wrong", "other words")
 
@@ -127,57 +134,64 @@ def _alike(mine: str, theirs: str) -> bool:
     return sorted(ours) == sorted(gold) or bool(set(ours.split()) & set(gold.split()))
 
 
-_CODE = re.compile(r"__|\b(?:import|lambda|exec|eval|open|os|sys|globals|getattr)\b")
-_TOWER = re.compile(  # 9^9^9, 2^99999, 99999!, 9!!
-    r"\d\s*\^[\s{(]*\d+[\s})]*\^|\^[\s{(]*-?\d{4,}|\d{4,}[\s})]*!|![\s})]*[!^]"
-)
-# Four letters that are no command: the grammar would read a word as a product of its letters.
-_PROSE = re.compile(
-    r"(?<![\\a-zA-Z])(?!(?:pmatrix|vmatrix|cases|array|align|aligned)\b)[a-zA-Z]{4,}"
-)
-
-
-def _refusal(text: str) -> str:
-    """Why `text` must not reach sympy; empty when it may."""
-    depth = deepest = 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        deepest = max(deepest, depth)
-    if deepest > _NESTING:
-        return f"nested deeper than {_NESTING}"
-    if re.search(rf"\d{{{_DIGITS},}}", text):
-        return f"a number of over {_DIGITS} digits in an expression"
-    if _CODE.search(text):
-        return "code instead of an answer"
-    if _PROSE.search(text):
-        return "words, which algebra cannot compare"
-    return "powers or factorials too large to work out" if _TOWER.search(text) else ""
-
-
-def _symbolically(mine: str, theirs: str) -> tuple[Status, str]:
-    if refusal := _refusal(mine) or _refusal(theirs):
-        return "undecided", refusal
+def _by_meaning(mine: str, theirs: str, said: str) -> tuple[Status, str]:
+    """What the grammar and arithmetic can settle; sentences by the one quantity that they name."""
+    mine, unit = split(mine)
+    theirs, other_unit = split(theirs)
+    sentences = is_sentence(mine), is_sentence(theirs)
+    if any(sentences):
+        return _in_sentences(mine, theirs, said, sentences)
     try:
-        return _math_verify(mine, theirs)
-    except MemoryError:
-        raise
-    except Exception as error:  # anything can come out of sympy, and none of it says "wrong"
-        return "undecided", f"Math-Verify failed: {type(error).__name__}"
+        left, right = read(mine), read(theirs)
+        if unit and other_unit and singular(unit) != singular(other_unit):
+            return _in_units(left, unit, right, other_unit)
+        return _STATUS[same(left, right)]
+    except Unreadable as error:
+        return _as_code(mine, theirs) or ("undecided", f"it cannot be read: {error}")
 
 
-def _math_verify(mine: str, theirs: str) -> tuple[Status, str]:
-    # Through importlib: the package is slow to import and has no types.
-    library = importlib.import_module("math_verify")
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns: its time-outs are off
-    parse = functools.partial(
-        library.parse,
-        extraction_config=[library.LatexExtractionConfig()],
-        fallback_mode="no_fallback",
-        parsing_timeout=None,
-    )
-    if not (gold := parse(rf"\boxed{{{theirs}}}")):
-        return "undecided", "the reference cannot be read"
-    if not (ours := parse(rf"\boxed{{{mine}}}")):
-        return "undecided", "the answer cannot be read"
-    equal = library.verify(gold, ours, timeout_seconds=None, raise_on_error=True)
-    return ("correct", "equal by Math-Verify") if equal else ("wrong", "not equal by Math-Verify")
+_STATUS: dict[bool | None, tuple[Status, str]] = {
+    True: ("correct", "equal"),
+    False: ("wrong", "not equal"),
+    None: ("undecided", "too large, or without a value"),
+}
+
+
+def _in_units(left: Node, unit: str, right: Node, other_unit: str) -> tuple[Status, str]:
+    """Known units of one kind are converted; of others, equal numbers prove nothing."""
+    ours, theirs = scale(unit), scale(other_unit)
+    if ours and theirs and ours[0] == theirs[0]:
+        left, right = (
+            Node("product", None, (node, Node("number", factor)))
+            for node, (_, factor) in ((left, ours), (right, theirs))
+        )
+        return _STATUS[same(left, right)]
+    return ("wrong", "not equal") if same(left, right) is False else ("undecided", f"{unit} is not {other_unit}")
+
+
+def _in_sentences(mine: str, theirs: str, said: str, sentences: tuple[bool, bool]) -> tuple[Status, str]:
+    if all(sentences):
+        return ("correct", "same words") if words(mine) == words(theirs) else ("undecided", "other words")
+    sentence, value = (said, theirs) if sentences[0] else (theirs, mine)
+    found = [] if _CODE.search(sentence) else quantities(sentence)
+    if not found:
+        return "undecided", "words, which algebra cannot compare"
+    status, _ = _exactly(found[0], value) or _by_meaning(found[0], value, found[0])
+    if status == "correct":
+        return "correct", "the sentence says it"
+    alone = len(found) == 1 and number(value) is not None
+    return ("wrong", "the sentence says another number") if alone else ("undecided", "a sentence with several numbers")
+
+
+_CODE = re.compile(r"__|\w\(\)?['\"]|\blambda\b|\bimport\b|['\"]\)")
+
+
+_WORD_OF_CODE = re.compile(r"-?(?=[0-9]*[a-zA-Z])[0-9a-zA-Z]{1,100}")
+
+
+def _as_code(mine: str, theirs: str) -> tuple[Status, str] | None:
+    """Letters and digits that are no product: 0x1f, A7."""
+    if not _WORD_OF_CODE.fullmatch(mine) or not _WORD_OF_CODE.fullmatch(theirs):
+        return None
+    equal = mine.lower() == theirs.lower()
+    return ("correct", "same text") if equal else ("wrong", "another text")

@@ -43,5 +43,12 @@ def letters(tidied: str) -> set[str]:
 
 def letter(tidied: str) -> str | None:
     """The single option a tidied answer names, upper case, or None."""
-    option = _OPTION.match(tidied)
-    return (option[1] or option[2]).upper() if option else None
+    if option := _OPTION.match(tidied):
+        return str(option[1] or option[2]).upper()
+    named = {name for clause in _CLAUSES.split(tidied) if not _DENIED.search(clause) for name in _NAMED.findall(clause)}
+    return named.pop() if len(named) == 1 else None
+
+
+_CLAUSES = re.compile(r"[.,;。，；]")
+_DENIED = re.compile(r"n't|\bnot\b|\bnor\b|不是|非")
+_NAMED = re.compile(r"(?<![A-Za-z\\_^({\d])[A-J](?![A-Za-z'’_^=+*/\d]|\s+[a-z=+*/-]|\()")

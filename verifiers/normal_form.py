@@ -13,9 +13,13 @@ _CHARACTERS = str.maketrans(
     {"−": "-", "–": "-", "—": "-", "×": r"\times ", "÷": "/", "⋅": r"\cdot ", "·": r"\cdot "}
     | {"π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup "}
     | {"√": r"\sqrt ", "°": r"^\circ", "∈": r"\in ", "∩": r"\cap ", "±": r"\pm "}
-    | {"²": "^2", "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}"}
+    | {super_: f"^{n}" for n, super_ in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+    | {sub: f"_{n}" for n, sub in enumerate("₀₁₂₃₄₅₆₇₈₉")}
+    | {"½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}"}
     | {"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2019": "'", "\uff05": "%"}
 )
+
+_ESCAPED_TWICE = re.compile(r"\\\\(?=[a-zA-Z{}])")
 
 # In this order: a later rule may rely on an earlier one.
 _REWRITES = [
@@ -24,10 +28,14 @@ _REWRITES = [
         (r"\\(?:[dt]|c)frac(?![a-z])", r"\\frac"),
         (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits|mathstrut|normalsize)(?![a-z])", ""),
         (r"\\(?:color|textcolor)\{\w+\}|\\boxed\s+", ""),
-        (r"\{,\}|,\\!", ","),
-        (r"(?<!\\)\\[,;:! ]|~|\\q?quad(?![a-z])", " "),
-        (r"\\(?:text|textnormal|textbf|textit|mbox|mathrm|mathbf|mathit|operatorname|bold|bf|rm|hbox)"
-         r"\s*\{([^{}]*)\}", r" \1 "),
+        (r"(?<=\d)(?:\{,\}|,\\!)(?=\d{3})", ""),
+        (r"(?<=[\[,\s])(['\"])([^'\"\[\],]*)\1(?=[\],])", r"\2"),
+        (r"(?<!\\)\\[,;:! ]|~|\\q?quad", " "),
+        (
+            r"\\(?:text|textnormal|textbf|textit|mbox|mathrm|mathbf|mathit|operatorname|bold|bf|rm|hbox)"
+            r"\s*\{([^{}]*)\}",
+            r" \1 ",
+        ),
         (r"\\(?:leq|leqslant)(?![a-z])", r"\\le"),
         (r"\\(?:geq|geqslant)(?![a-z])", r"\\ge"),
         (r"\\neq(?![a-z])", r"\\ne"),
@@ -36,11 +44,11 @@ _REWRITES = [
         (r"\\rbrace(?![a-z])", r"\\}"),
         (r"\*\*", "^"),
         (r"\\degree(?![a-z])", r"^\\circ"),
-        (r"((?:sin|cos|tan|cot|sec|csc)\s*\(?)\s*(\d+)\s*\^\s*\{?\s*\\circ\s*\}?",
-         r"\1\\frac{\2\\pi}{180}"),
+        (r"((?:sin|cos|tan|cot|sec|csc)\s*\(?)\s*(\d+)\s*\^\s*\{?\s*\\circ\s*\}?", r"\1\\frac{\2\\pi}{180}"),
         (r"\^\s*\{?\s*\\circ\s*\}?", ""),
         (r"(?<!\\)sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
         (r"(?<!\\)\bpi\b", r"\\pi"),
+        (r"(?<![\\a-zA-Z])[dt]?(frac|sqrt)(?=\{)", r"\\\1"),
         (r"\\%|(?<=\d)\s*(?:percent(?:age)?|pct)\b", "%"),
         (r"\\\$|\$|€|£", ""),
         (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
@@ -50,7 +58,7 @@ _REWRITES = [
         (r"([_^])\{([^{}\\])\}", r"\1\2"),
         (r"(\\(?:begin|end))\s*\{[bp]?matrix\}", r"\1{pmatrix}"),
     ]
-]  # fmt: skip
+]
 
 
 def tidy(answer: str) -> str:
@@ -59,6 +67,8 @@ def tidy(answer: str) -> str:
     Degrees and currency signs go too; percent signs, brackets and letter case stay.
     """
     text = answer.translate(_CHARACTERS).strip()
+    if r"\begin" not in text:  # where a row ends
+        text = _ESCAPED_TWICE.sub(r"\\", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = re.sub(r"(?<!\\)\\[()\[\]]", "", text)

@@ -17,7 +17,7 @@ from factory.recipe import Evaluate, Generate
 from factory.records import canonical, content_id
 from factory.run import Run, make_teacher, strategy_key
 from factory.stages import verify
-from factory.stages.generate import Job, buy
+from factory.stages.generate import Job, buy_all
 
 RESAMPLES = 4000
 
@@ -43,20 +43,20 @@ def evaluate(run: Run, students: Mapping[str, Path]) -> list[dict[str, Any]]:
     options = run.recipe.evaluate
     if options is None:
         return []
-    scores: dict[str, np.ndarray] = {}
-    return [_evaluate_one(run, options, model, scores) for model in models(run, students)]
-
-
-def _evaluate_one(run: Run, options: Evaluate, model: Model, scores: dict[str, np.ndarray]) -> dict[str, Any]:
-    teacher = make_teacher(options.teacher.with_params(model=str(model.path)))
     asked = Generate.model_validate({"strategy": options.strategy, "samples": options.samples})
-    job = Job(run, "evaluate", teacher, asked)
-    buy(job, f"evaluate {model.name}")
+    jobs = {model: Job(run, "evaluate", make_teacher(options.teacher.with_params(model=str(model.path))), asked)
+            for model in models(run, students)}
+    buy_all({f"evaluate {model.name}": job for model, job in jobs.items()}, options.at_once)
     for shard in verify.shards(run):
         verify.work(run.lake, shard, run.recipe.verify)
-    found = _judged(run, options, canonical(teacher.identity))
+    scores: dict[str, np.ndarray] = {}
+    return [_score(run, options, model, canonical(job.teacher.identity), scores) for model, job in jobs.items()]
+
+
+def _score(run: Run, options: Evaluate, model: Model, teacher: str, scores: dict[str, np.ndarray]) -> dict[str, Any]:
+    found = _judged(run, options, teacher)
     scores[model.name] = np.array([passed / options.samples for _, passed, _, _ in found])
-    row = _figures(run, options, model, canonical(teacher.identity), found, scores)
+    row = _figures(run, options, model, teacher, found, scores)
     run.lake.append_new("evaluations", [row])
     return row
 

@@ -7,7 +7,7 @@ what is finished and journals it with one fdatasync. A failure is a tombstone ro
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,8 +44,31 @@ def generate(run: Run) -> int:
 
 def buy(job: Job, stage: str) -> int:
     """Start the teacher if anything is owed, ask, stop it. Raises UserError when nothing can be got any more."""
-    total = owed_count(job)
-    return asyncio.run(_buy(job, stage, total)) if total else 0
+    return buy_all({stage: job})
+
+
+def buy_all(jobs: Mapping[str, Job], at_once: int = 1) -> int:
+    """As `buy` for several jobs, by the names of their stages, of which `at_once` have their teacher up together."""
+    # One model may be there under two names: it is asked under the first.
+    different = {job.keys: stage for stage, job in reversed(list(jobs.items()))}
+    lacking = {stage: total for stage, job in jobs.items()
+               if stage in different.values() and (total := owed_count(job))}
+    return asyncio.run(_buy_all(jobs, lacking, at_once)) if lacking else 0
+
+
+async def _buy_all(jobs: Mapping[str, Job], lacking: Mapping[str, int], at_once: int) -> int:
+    room = asyncio.Semaphore(at_once)
+
+    async def one(stage: str, total: int) -> int:
+        async with room:
+            return await _buy(jobs[stage], stage, total)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(stage, total)) for stage, total in lacking.items()]
+    except ExceptionGroup as errors:  # the first one stopped the others; a user is told one sentence
+        raise errors.exceptions[0] from None
+    return sum(task.result() for task in tasks)
 
 
 def owed_count(job: Job) -> int:

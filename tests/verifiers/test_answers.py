@@ -42,6 +42,11 @@ def test_a_box_is_matched_by_its_braces(response: str, text: str) -> None:
         ("We add.\nSo $a + b = 4$ and $c = 9$.", "c = 9"),
         ("Hence\n\\[\n x^2 + 1\n\\]", "x^2 + 1"),
         ("1/2", "1/2"),
+        ('```json\n{"reasoning": "so", "answer": "15"}\n```', "15"),
+        ('{"final_answer": "\\\\frac{1}{2}"}', r"\frac{1}{2}"),
+        ("**Total cost for two years**\nIt comes to 84 euros.", "It comes to 84 euros."),
+        ("<ANSWER>1</ANSWER>", "1"),
+        ("所以答案是：12", "12"),
     ],
 )
 def test_without_a_box_the_last_marker_speaks(response: str, text: str) -> None:
@@ -109,6 +114,6 @@ def test_a_very_long_response_is_read_in_one_pass(piece: str) -> None:
 def test_boxes_come_in_order() -> None:
     assert boxes(r"\boxed{1} \boxed{\text{a} \boxed{2}} \boxed{3}") == [
         "1",
-        r"\text{a} \boxed{2}",
+        "2",
         "3",
     ]

@@ -77,7 +77,7 @@ def test_different_answers_are_wrong(answer: str, reference: str) -> None:
 BOMBS = ["9^{9^{9^9}}", "9**9**9", "2^{99999999}", "100000!", "9!!!!", "(" * 500 + "1" + ")" * 500]
 
 
-@pytest.mark.parametrize("bomb", [*BOMBS, "1" * 5_000, "1" * 100 + "x", "x+" * 2_000 + "x"])
+@pytest.mark.parametrize("bomb", [*BOMBS, "1" * 5_000, "2^{99999}\\pi", "x+" * 2_000 + "x"])
 def test_bombs_are_refused_undecided(bomb: str) -> None:
     assert status(bomb, r"\sqrt{2}") == "undecided"
 
@@ -113,20 +113,11 @@ def test_what_cannot_be_read_is_undecided(answer: str, reference: str) -> None:
     assert verdict.reason
 
 
-def test_an_error_underneath_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(mine: str, theirs: str) -> Any:
-        raise RecursionError("deep inside sympy")
-
-    monkeypatch.setattr(module, "_math_verify", broken)
-    verdict = math_equal(r"\boxed{x+1}", "x+2")
-    assert (verdict.status, verdict.reason) == ("undecided", "Math-Verify failed: RecursionError")
-
-
 def test_running_out_of_memory_is_left_to_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(mine: str, theirs: str) -> Any:
+    def full(mine: object, theirs: object) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(module, "_math_verify", full)
+    monkeypatch.setattr(module, "same", full)
     with pytest.raises(MemoryError):
         math_equal(r"\boxed{x+1}", "x+2")
 
@@ -143,7 +134,6 @@ def test_running_out_of_memory_is_left_to_the_pool(monkeypatch: pytest.MonkeyPat
 def test_code_in_an_answer_is_never_run(attack: str, tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sympy.parsing.sympy_parser.parse_expr", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr("math_verify.parser.parse_expr", lambda *_, **__: 1 / 0)
     assert status(attack, "5") != "correct"
     assert math_equal(attack, "5").status != "correct"
     assert list(tmp_path.iterdir()) == []
@@ -155,8 +145,8 @@ def test_the_choice_between_boxes_is_in_the_reason() -> None:
     assert "2 different boxes" in verdict.reason
 
 
-def test_plain_numbers_never_reach_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_symbolically", lambda *_: 1 / 0)
+def test_plain_numbers_never_reach_the_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "read", lambda *_: 1 / 0)
     for answer, reference in NUMBERS:
         assert status(answer, reference) == "correct"
     assert status("12", "13") == "wrong"

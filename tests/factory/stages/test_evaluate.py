@@ -77,7 +77,7 @@ def test_evaluating_again_asks_nothing_and_notes_nothing(run: Run, tmp_path: Pat
 
 def test_an_answer_that_is_missing_is_undecided_and_does_not_pass(run: Run, tmp_path: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "buy", lambda job, stage: 0)
+    monkeypatch.setattr(evaluate, "buy_all", lambda jobs, at_once: 0)
     base, *_ = scores(run, tmp_path)
     assert (base["pass_at_1"], base["undecided"]) == (0, 120)
 

@@ -1,0 +1,86 @@
+r"""Answers in words: is it a sentence, what quantity does it name, and in which unit?
+
+    split("12.5 square meters")  # ("12.5", "square meters")
+
+A sentence names its quantity in bold, behind its last "=" or "is", or as its only number; when it names several, what
+it means is not guessed.
+"""
+
+import re
+from fractions import Fraction
+
+from verifiers.normal_form import tidy
+from verifiers.vocabulary import NO_PROSE, NO_UNITS, NUMBER_WORDS, POWER_WORDS, SAYINGS, SMALL_WORDS, UNITS
+
+_WORD = re.compile(r"(?<![\\a-zA-Z{_])[^\W\d_]{2,}")
+
+
+def is_sentence(tidied: str) -> bool:
+    """Words that algebra would read as products of letters."""
+    words = [word for word in _WORD.findall(tidied) if word not in NO_PROSE]
+    return any(len(word) > 3 or word.lower() in SMALL_WORDS or not word.isascii() for word in words)
+
+
+_UNIT = re.compile(
+    r"(?P<quantity>.*[0-9)}\]i])(?:\s+|(?<=[0-9}])(?=[a-zA-Z]{2}))"
+    r"(?P<unit>(?:[a-zA-Z]{2,}|[a-z](?= ?/ ?[a-z]))\.?(?:(?:\s*/\s*|\s+)[a-zA-Z]{1,12}\.?){0,4}(?:\s*\^?\{?-?[1-3]\}?)?)\s*"
+)
+
+
+def split(tidied: str) -> tuple[str, str]:
+    """A quantity and its unit, which is empty when there is none: `5 cm`, `4\\sqrt{3} square units`."""
+    found = _UNIT.fullmatch(tidied)
+    if not found or is_sentence(found[1]) or set(re.findall(r"[a-z]+", found[2].lower())) & NO_UNITS:
+        return tidied, ""
+    return found[1].strip(), " ".join(found[2].replace(".", "").split())
+
+
+def scale(unit: str) -> tuple[str, Fraction] | None:
+    """What a unit measures and how many base units it is; None for one that is not known."""
+    name = singular(unit)
+    for dimension, units in UNITS.items():
+        if name in units:
+            return dimension, Fraction(units[name])
+    return None
+
+
+def singular(unit: str) -> str:
+    name = unit.lower().strip()
+    return name[:-1] if len(name) > 2 and name.endswith("s") and not name.endswith("ss") else name
+
+
+_MARKED = re.compile(r"\*\*([^*\n]+)\*\*|`([^`\n]+)`")
+_SAYS = re.compile(r".*(?:=|\bis\b|\bare\b|\best\b|是|为|[:：])", re.DOTALL)
+_QUANTITY = re.compile(
+    r"-?\d*\s*\\frac\{-?\d+\}\{\d+\}|(?<![\d.])-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:(?<=\d)\.\d+|\.\d+|(?<=\d))(?:\s?/\s?\d+|\s?%)?"
+)
+
+
+def quantities(answer: str) -> list[str]:
+    """What a sentence may mean, the likeliest first; a single one when it names no other number."""
+    marked = [bold or code for bold, code in _MARKED.findall(answer) if re.search(r"\d", bold + code)]
+    text = tidy(marked[-1] if marked else answer)
+    said = _SAYS.match(text)
+    first = _QUANTITY.findall(text[said.end() :] if said else text)[:1]
+    every = list(dict.fromkeys(_QUANTITY.findall(text)))
+    return list(dict.fromkeys([*first, *every]))
+
+
+def spelled(text: str) -> str:
+    """`twenty-five` as 25, `no solution` as the empty set, `all real numbers` as them; other text as it is."""
+    words = re.findall(r"[a-z]+", text.lower())
+    if not words or re.search(r"[^a-zA-Z\s,.-]", text):
+        return text
+    if " ".join(words) in SAYINGS:
+        return SAYINGS[" ".join(words)]
+    total = group = 0
+    for word in words:
+        if word in NUMBER_WORDS:
+            group += NUMBER_WORDS[word]
+        elif word == "hundred":
+            group *= 100
+        elif word in POWER_WORDS:
+            total, group = total + group * POWER_WORDS[word], 0
+        elif word != "and" or not group:
+            return text
+    return str(total + group)
