@@ -198,12 +198,15 @@ def _from_last_line(text: str) -> Answer:
 _FORMULAS = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 
 
+_MONEY = re.compile(r"[-+*/=×]\s*\Z")  # `$30.00 - $2.00`: no formula ends so
+
+
 _SAID = re.compile(r".*\b(?:is|are|equals)\b\s*:?\s*([-+.\d(\\].*)", re.DOTALL)
 
 
 def _formula(sentence: str) -> str | None:
     """The last formula of a sentence, or what "is" says behind it; None without a formula."""
-    found = list(_FORMULAS.finditer(sentence[:_LONGEST]))
+    found = [f for f in _FORMULAS.finditer(sentence[:_LONGEST]) if not _MONEY.search(f[f.lastindex or 0])]
     if not found:
         return None
     if said := _SAID.fullmatch(sentence[found[-1].end() : _LONGEST]):

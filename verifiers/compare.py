@@ -113,6 +113,11 @@ def _valued(node: Node) -> Node:
     return values[-1] if one else node
 
 
+def lone_value(tidied: str) -> str:
+    """What is left of a tidied answer without a name or an exact form before it: `AB ≈ 3.464` as 3.464."""
+    return re.split(r"=|\\approx", tidied)[-1].strip()
+
+
 def _is_name(node: Node) -> bool:
     """A name: x, x_1, AB, f(x), (x, y), \\angle ABC, S(ABC):S."""
     if node.kind == "product":

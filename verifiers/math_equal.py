@@ -21,6 +21,7 @@ from verifiers.compare import same, words
 from verifiers.grammar import Node, Unreadable, read
 from verifiers.multiple_choice import letter
 from verifiers.normal_form import compact, number, tidy
+from verifiers.numeric import symbols
 from verifiers.prose import is_sentence, quantities, scale, singular, spelled, split
 from verifiers.verdict import Status, Verdict
 
@@ -143,11 +144,20 @@ def _by_meaning(mine: str, theirs: str, said: str) -> tuple[Status, str]:
         return _in_sentences(mine, theirs, said, sentences)
     try:
         left, right = read(mine), read(theirs)
+        left = _answered(left, right)
         if unit and other_unit and singular(unit) != singular(other_unit):
             return _in_units(left, unit, right, other_unit)
         return _STATUS[same(left, right)]
     except Unreadable as error:
         return _as_code(mine, theirs) or ("undecided", f"it cannot be read: {error}")
+
+
+def _answered(left: Node, right: Node) -> Node:
+    """`m + n = 7` as 7 where a number was asked for: a response may spell out what the number is of."""
+    if left.kind != "relation" or left.value != ("=",) or right.kind == "relation" or symbols(right):
+        return left
+    asked, value = left.parts
+    return value if len(symbols(asked)) > 1 and not symbols(value) else left
 
 
 _STATUS: dict[bool | None, tuple[Status, str]] = {

@@ -51,4 +51,4 @@ def letter(tidied: str) -> str | None:
 
 _CLAUSES = re.compile(r"[.,;。，；]")
 _DENIED = re.compile(r"n't|\bnot\b|\bnor\b|不是|非")
-_NAMED = re.compile(r"(?<![A-Za-z\\_^({\d])[A-J](?![A-Za-z'’_^=+*/\d]|\s+[a-z=+*/-]|\()")
+_NAMED = re.compile(r"(?<![A-Za-z\\_^({}\d])[A-J](?![A-Za-z'’_^=+*/\d]|\s+[a-z=+*/-]|\()")

@@ -69,6 +69,20 @@ def equal(left: Node, right: Node) -> bool | None:
     return agreed
 
 
+def between(node: Node, low: Fraction, high: Fraction) -> bool:
+    """Is the value of a constant expression, a real one, from `low` to `high`? False for one with symbols."""
+    import mpmath
+
+    if symbols(node):
+        return False
+    with mpmath.workdps(DIGITS):
+        value = inexact(node, {})
+        if value is None or isinstance(value, mpmath.mpc):
+            return False
+        ends = [mpmath.mpf(end.numerator) / end.denominator for end in (low, high)]
+        return bool(ends[0] <= value <= ends[1])
+
+
 def agree(left: Node, right: Node, point: Point) -> bool | None:
     """Do both have the same value at `point`? None where one has no (real, on mixed signs) value."""
     for work_out in (exact, _residues):
@@ -315,7 +329,7 @@ class _Digits:
         name = _NAMES.get(str(node.value), str(node.value))
         arguments = node.parts[0].parts if node.parts[0].kind == "list" else node.parts
         if name in ("max", "min", "gcd", "lcm"):
-            return self._of_several(name, [exact(part, self.point) for part in node.parts[0].parts])
+            return self._of_several(name, node.parts[0].parts)
         values = [self.value(part) for part in arguments]
         if name in ("log", "ln", "lg"):
             return self._logarithm(name, *values)
@@ -335,7 +349,11 @@ class _Digits:
             return result / self.mpmath.log(10)
         return result if base is None else result / self.mpmath.log(base)
 
-    def _of_several(self, name: str, values: list[Fraction]) -> Any:
+    def _of_several(self, name: str, parts: tuple[Node, ...]) -> Any:
+        try:
+            values = [exact(part, self.point) for part in parts]
+        except _Inexact as error:
+            raise Unreadable(f"{name} of what is no fraction") from error
         if not values:
             raise Unreadable(f"{name} of nothing")
         if name in ("max", "min"):
