@@ -139,8 +139,8 @@ def _last_row(text: str, found: list[_Box]) -> list[str]:
     for before, after in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
         if after.start - before.end > 40 or not _LISTED.fullmatch(text, before.end, after.start):
             break
-        row.insert(0, before.contents)
-    return row
+        row.append(before.contents)
+    return row[::-1]
 
 
 _LONGEST = 4_000  # characters of a final answer outside a box; keeps the searches below linear

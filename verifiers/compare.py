@@ -40,7 +40,8 @@ def _same(left: Node, right: Node) -> bool | None:
         return None if "text" in (left.kind, right.kind) else False
     if _INFINITY in (*left.parts, *right.parts, left, right):
         return _infinities(left, right)
-    return equal(left, right) or (_differ_by_a_constant(left, right) if _is_integral(left, right) else False)
+    found = equal(left, right)
+    return _differ_by_a_constant(left, right) if found is False and _is_integral(left, right) else found
 
 
 def _plain(node: Node) -> Node:

@@ -296,6 +296,8 @@ class _Reader:
         else:
             below = self.take().strip('"')
         below = "".join(below.split())
+        if below in ("", "_"):
+            raise Unreadable("a subscript of nothing")
         if node.kind == "number":
             return Node("base", (written, below))
         return Node("symbol", f"{node.value}_{below}")

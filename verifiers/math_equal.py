@@ -93,11 +93,9 @@ def _as_numbers(mine: str, theirs: str) -> tuple[Status, str] | None:
     ours, gold = number(mine), number(theirs)
     if ours is None or gold is None or (ours.unit == "%") != (gold.unit == "%"):
         return None
-    if ours.value != gold.value:
-        return "wrong", "another number"
     if ours.unit and gold.unit and ours.unit != gold.unit:
-        return "undecided", f"the same number, but {ours.unit} is not {gold.unit}"
-    return "correct", "same number"
+        return None
+    return ("correct", "same number") if ours.value == gold.value else ("wrong", "another number")
 
 
 _BASE = re.compile(r"([0-9A-Za-z]+)_\{?(\d+)\}?")

@@ -46,10 +46,10 @@ def symbols(node: Node) -> set[str]:
 def points(names: set[str], count: int = 2) -> Iterator[Point]:
     """Random positive points, then one of mixed signs; the same ones for the same names."""
     chance = random.Random(20260101)
-    for round_ in range(count + 1):
-        signs = (1,) if round_ < count else (1, -1)
+    for last in (False,) * count + (True,):
         yield {
-            name: Fraction(chance.choice(signs) * chance.randint(10**6, 10**7), 3 * 10**6 + 7) for name in sorted(names)
+            name: Fraction(chance.randint(10**6, 10**7) * (-1 if last and n % 2 == 0 else 1), 3 * 10**6 + 7)
+            for n, name in enumerate(sorted(names))
         }
 
 

@@ -1,0 +1,77 @@
+"""Sentences and units."""
+
+from fractions import Fraction
+
+import pytest
+
+from verifiers.math_equal import math_equal
+from verifiers.prose import is_sentence, quantities, scale, spelled, split
+
+
+@pytest.mark.parametrize("text", ["Becca has 153 cards", "A is a knight", "the answer", "计划的比例为13/28", "est 5"])
+def test_sentences(text: str) -> None:
+    assert is_sentence(text)
+
+
+@pytest.mark.parametrize("text", ["xy + ab", r"\sin x \cdot \log y", "x=1 or x=2", r"\text{}5", "3 cm"])
+def test_algebra_is_no_sentence(text: str) -> None:
+    assert not is_sentence(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("12.5 square meters", ("12.5", "square meters")),
+        (r"4\sqrt{3} cm^2", (r"4\sqrt{3}", "cm^2")),
+        ("10 m/s", ("10", "m/s")),
+        ("10weeks", ("10", "weeks")),
+        ("5 or 6", ("5 or 6", "")),
+        ("x^2 + 1", ("x^2 + 1", "")),
+    ],
+)
+def test_a_unit_is_split_off(text: str, parts: tuple[str, str]) -> None:
+    assert split(text) == parts
+
+
+def test_known_units_have_a_scale() -> None:
+    assert scale("km") == ("length", Fraction(1000))
+    assert scale("hours") == ("time", Fraction(3600))
+    assert scale("apples") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("forty-two", "42"),
+        ("one hundred and five", "105"),
+        ("two thousand three", "2003"),
+        ("No solution", r"\emptyset"),
+        ("oneself", "oneself"),
+        ("x", "x"),
+    ],
+)
+def test_numbers_in_words(words: str, value: str) -> None:
+    assert spelled(words) == value
+
+
+def test_what_a_sentence_names_comes_likeliest_first() -> None:
+    assert quantities("He needs 63 - 48 = 15 more of the 63")[0] == "15"
+    assert quantities("It took **3 days**, not 5") == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "status"),
+    [
+        ("In total, Sam ran 9 miles + 10 miles = 19 miles this week.", "19", "correct"),
+        ("Lloyd makes \\$294 per week", "294", "correct"),
+        ("$30.00 - $2.00 = $28.00", "28", "correct"),
+        ("Becca has 153 cards", "154", "wrong"),
+        ("Of 12 eggs 3 broke and 9 did not", "9", "undecided"),
+        (r"\boxed{2 km}", "2000 meters", "correct"),
+        (r"\boxed{2 km}", "2 meters", "wrong"),
+        (r"\boxed{5 apples}", "5 pears", "undecided"),
+        ("5 if __import__('os').system('true') else 5", "5", "undecided"),
+    ],
+)
+def test_sentences_and_units_are_judged(response: str, reference: str, status: str) -> None:
+    assert math_equal(response, reference).status == status
