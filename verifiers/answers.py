@@ -27,13 +27,15 @@ class Answer:
     note: str = ""
 
 
+_RESPONSE = 1_000_000  # characters of a response, the last ones, in which its answer is looked for
+
 # A base model runs on past the end of its turn.
 _END_OF_TURN = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id)\|>")
 
 
 def final_answer(response: str) -> Answer | None:
     """The final answer of `response`, or None when it has none (empty, or still thinking)."""
-    text = _END_OF_TURN.split(without_thinking(response).strip(), maxsplit=1)[0].strip()
+    text = _END_OF_TURN.split(without_thinking(response).strip(), maxsplit=1)[0].strip()[-_RESPONSE:]
     if not text:
         return None
     if answer := _from_boxes(text):

@@ -25,9 +25,9 @@ from verifiers.numeric import symbols
 from verifiers.prose import is_sentence, quantities, scale, singular, spelled, split
 from verifiers.verdict import Status, Verdict
 
-VERSION = 1
+VERSION = 2
 
-_CHARACTERS = 2_000
+_CHARACTERS, _REFERENCE = 2_000, 20_000
 
 
 def math_equal(response: str, reference: str) -> Verdict:
@@ -36,6 +36,8 @@ def math_equal(response: str, reference: str) -> Verdict:
     Undecided: no answer found, either side unreadable, over the caps, or an error. Never raises,
     except MemoryError, which belongs to whoever set the limit.
     """
+    if len(reference) > _REFERENCE:
+        return Verdict("undecided", reason=f"a reference of over {_REFERENCE} characters")
     if response.strip() == reference.strip() and 0 < len(reference) < _CHARACTERS:
         return Verdict("correct", reference.strip(), "same text")
     answer = final_answer(response)
@@ -43,7 +45,7 @@ def math_equal(response: str, reference: str) -> Verdict:
         return Verdict("undecided", reason="no final answer found")
     gold = _gold(reference)
     status, reason = _compare(answer.text, gold)
-    return Verdict(status, answer.text, "; ".join(filter(None, [reason, answer.note])))
+    return Verdict(status, answer.text[:_CHARACTERS], "; ".join(filter(None, [reason, answer.note])))
 
 
 def _gold(reference: str) -> str:
@@ -116,7 +118,7 @@ _CLOCK = re.compile(r"\d+ ?: ?\d+(?: ?: ?\d+)?")
 
 def _as_words(mine: str, theirs: str) -> tuple[Status, str] | None:
     """Choices, words and clock times: no algebra would help with these."""
-    if theirs.strip("()").isupper() and (choice := letter(theirs)) and (chosen := letter(mine)):
+    if len(theirs.strip("(). ")) == 1 and theirs.strip("(). ").isupper() and (choice := letter(theirs)) and (chosen := letter(mine)):
         return ("correct", "same choice") if chosen == choice else ("wrong", "another choice")
     if _CLOCK.fullmatch(mine) and _CLOCK.fullmatch(theirs):
         return "wrong", "another time or ratio"

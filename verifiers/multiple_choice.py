@@ -45,10 +45,14 @@ def letter(tidied: str) -> str | None:
     """The single option a tidied answer names, upper case, or None."""
     if option := _OPTION.match(tidied):
         return str(option[1] or option[2]).upper()
+    if _FORMULA.search(tidied):
+        return None
     named = {name for clause in _CLAUSES.split(tidied) if not _DENIED.search(clause) for name in _NAMED.findall(clause)}
     return named.pop() if len(named) == 1 else None
 
 
+_FORMULA = re.compile(r"[=+*/^\\]|\d")
+
 _CLAUSES = re.compile(r"[.,;。，；]")
 _DENIED = re.compile(r"n't|\bnot\b|\bnor\b|不是|非")
-_NAMED = re.compile(r"(?<![A-Za-z\\_^({}\d])[A-J](?![A-Za-z'’_^=+*/\d]|\s+[a-z=+*/-]|\()")
+_NAMED = re.compile(r"(?<![A-Za-z_])[A-J](?![A-Za-z'’_]|\s+[a-z-]|\()")

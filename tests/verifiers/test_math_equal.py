@@ -104,7 +104,7 @@ def test_no_answer_is_undecided_never_wrong(response: str) -> None:
         (r"\sqrt{2}", r"\undefined{\frac{"),
         ("5", ""),
         ("5", "see the proof above"),
-        (r"5 \text{ cm}", r"5 \text{ km}"),
+        (r"5 \text{ apples}", r"5 \text{ pears}"),
     ],
 )
 def test_what_cannot_be_read_is_undecided(answer: str, reference: str) -> None:
@@ -155,3 +155,17 @@ def test_plain_numbers_never_reach_the_grammar(monkeypatch: pytest.MonkeyPatch) 
 def test_importing_it_does_not_import_sympy() -> None:
     code = "import sys, verifiers.math_equal; sys.exit('sympy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_constant_of_integration_is_no_choice() -> None:
+    assert status("6*X**2 + C", "-4*X**5/7 + 6*X**2 + C") == "wrong"
+    assert status("for sure D, it can't be A or B", "D") == "correct"
+    assert status("A", "C") == "wrong"
+
+
+def test_a_reference_or_an_answer_of_many_megabytes_is_refused_at_once() -> None:
+    verdict = math_equal("5", "x " * 10_000_000)
+    assert verdict.status == "undecided"
+    verdict = math_equal("the answer is " + "x " * 5_000_000, "5")
+    assert verdict.status == "undecided"
+    assert len(verdict.answer or "") <= 2_000
