@@ -57,8 +57,29 @@ def _plain(node: Node) -> Node:
         return _plain(_without_approximation(node))
     if node == _REALS:
         return Node("group", "()", (minus(_INFINITY), _INFINITY))
+    if node.kind in ("sum", "product") and any(part.kind in _LINEAR for part in node.parts):
+        return _combined(node)
     if node.kind == "union" and all(part.kind == "set" for part in node.parts):
         return Node("set", None, tuple(item for part in node.parts for item in part.parts))
+    return node
+
+
+_LINEAR = ("matrix", "sum", "product")
+
+
+def _combined(node: Node) -> Node:
+    """A sum of matrices, or a multiple of one, as the matrix that it is; everything else as it stands."""
+    parts = [_combined(part) if part.kind in ("sum", "product") else part for part in node.parts]
+    matrices = [part for part in parts if part.kind == "matrix"]
+    if not matrices:
+        return node
+    alike = len({(part.value, len(part.parts)) for part in matrices}) == 1 and len(matrices) == len(parts)
+    if node.kind == "sum" and alike:
+        cells = zip(*(part.parts for part in matrices), strict=True)
+        return Node("matrix", matrices[0].value, tuple(Node("sum", None, cell) for cell in cells))
+    if node.kind == "product" and len(matrices) == 1:
+        factors = tuple(part for part in parts if part.kind != "matrix")
+        return matrices[0]._replace(parts=tuple(Node("product", None, (*factors, c)) for c in matrices[0].parts))
     return node
 
 

@@ -21,6 +21,8 @@ from verifiers.vocabulary import (
     INVERTED,
     LETTERS,
     MATRICES,
+    NAMED_TWICE,
+    OPERATORS,
     OVER,
     RELATIONS,
     SEPARATORS,
@@ -224,6 +226,8 @@ class _Reader:
         mixed = begins == r"\frac" and right.kind == "quotient" and all(p.kind == "number" for p in right.parts)
         if mixed and _is_whole(left):
             return Node("sum", None, (left, right))
+        if left.kind == "symbol" and right.kind == "group":
+            return Node("call", left.value, right.parts)
         if left.kind == "number" and right.kind == "number":
             return self._two_numbers(left, right)
         return self._times(left, right)
@@ -377,6 +381,8 @@ class _Reader:
         bars, self.bars = self.bars, 0
         if opening == r"\{" and self.accept(r"\}"):
             return Node("constant", "empty")
+        if opening == r"\{" and self.peek(1) in ("|", ":"):
+            self.at += 2  # {x | …}: the condition says it
         inside = self.listing()
         closing = self.take()
         self.bars = bars
@@ -403,11 +409,21 @@ class _Reader:
             return self._environment()
         if name in FUNCTIONS:
             return self._function(name)
+        if command in OPERATORS:
+            return self._operator(name)
         if command in DECORATIONS:
             return self._decorated(command)
         if LETTERS.fullmatch(command):
             return Node("symbol", name)
         raise Unreadable(f"{command} is not known")
+
+    def _operator(self, name: str) -> Node:
+        """A sum, product, integral or limit: its lower and upper limit, then what it is taken of."""
+        limits = {"_": Node("list"), "^": Node("list")}
+        while self.peek() in limits:
+            mark = self.take()
+            limits[mark] = self._argument()
+        return Node("operator", name, (limits["_"], limits["^"], self.product()))
 
     def _fraction(self) -> Node:
         top = self._argument()
@@ -436,6 +452,7 @@ class _Reader:
                 base = self._argument()
         inverse = power == minus(number(1)) or (power is not None and power.kind == "product" and _is_minus_one(power))
         argument = self._function_argument()
+        name = NAMED_TWICE.get(name, name)
         if inverse and name in INVERTED:
             name, power = f"arc{name}", None
         node = Node("function", name, (argument,) if base is None else (argument, base))
@@ -481,6 +498,8 @@ class _Reader:
         self._name()
         if len({len(row) for row in rows}) != 1:
             raise Unreadable("rows of different lengths")
+        if name == "cases":
+            return Node("list", None, tuple(row[0] for row in rows))
         matrix = Node("matrix", len(rows[0]), tuple(cell for row in rows for cell in row))
         return Node("function", "det", (matrix,)) if name == "vmatrix" else matrix
 

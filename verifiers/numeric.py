@@ -7,6 +7,7 @@ for polynomials of degree d a false agreement at k points from a set of size N h
 below under 1e-12). Everything is capped before it is worked out: a value over the caps is `TooLarge`, never a guess.
 """
 
+import hashlib
 import random
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -20,6 +21,7 @@ BITS = 4_000  # of an exact number
 MAGNITUDE = 20_000  # bits of the exponent's reach of an inexact one
 ARGUMENT = 5_000  # of a factorial
 DIGITS = 60
+TERMS = 1_000  # of a finite sum
 
 Point = Mapping[str, Fraction]
 
@@ -181,6 +183,24 @@ def _exact_choice(node: Node, point: Point) -> Fraction:
     return prod((n - j for j in range(int(k))), start=Fraction(1)) / factorial(int(k))
 
 
+def _exact_operator(node: Node, point: Point) -> Fraction:
+    """A finite sum or product is worked out; of an integral or a limit only the spelling is known."""
+    start, end, body = node.parts
+    finite = start.kind == "relation" and start.value == ("=",) and end.kind == "number"
+    if not finite or node.value not in ("sum", "prod"):
+        return _unknown(node)
+    name, first, last = str(start.parts[0].value), exact(start.parts[1], point), exact(end, point)
+    if first.denominator * last.denominator != 1 or last - first > TERMS:
+        raise TooLarge(f"a sum or product of over {TERMS} terms")
+    terms = (exact(body, {**point, name: Fraction(n)}) for n in range(int(first), int(last) + 1))
+    return _capped(sum(terms, Fraction(0)) if node.value == "sum" else prod(terms, start=Fraction(1)))
+
+
+def _unknown(node: Node) -> Fraction:
+    """One value for one spelling: f(x, y) equals itself and nothing else."""
+    return Fraction(int.from_bytes(hashlib.blake2b(repr(node).encode(), digest_size=8).digest()), 10**15 + 37)
+
+
 _PRIMES = (2**127 - 1, 2**521 - 1)
 
 
@@ -225,6 +245,8 @@ _EXACT: Mapping[str, Any] = {
     "choice": _exact_choice,
     "percent": lambda node, point: exact(node.parts[0], point) / 100,
     "unit": lambda node, point: exact(node.parts[0], point),
+    "operator": lambda node, point: _exact_operator(node, point),
+    "call": lambda node, point: _unknown(node),
 }
 
 
@@ -318,6 +340,12 @@ class _Digits:
 
     def _choice(self, node: Node) -> Any:
         return self._fraction(exact(node, self.point))
+
+    def _operator(self, node: Node) -> Any:
+        return self._fraction(exact(node, self.point))
+
+    def _call(self, node: Node) -> Any:
+        return self._fraction(_unknown(node))
 
     def _percent(self, node: Node) -> Any:
         return self.value(node.parts[0]) / 100

@@ -27,11 +27,13 @@ in \in
 <<= \subseteq
 | \mid
 perp \perp
+mod \mod \bmod \pmod mod
 parallel \parallel""").items() for name in names.split()}  # fmt: skip
 
 FUNCTIONS = _names(
     "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot arcsec arccsc asin acos atan ln log lg "
-    "exp max min gcd lcm abs sqrt det floor ceil Re Im arg arcsinh arccosh arctanh asinh acosh atanh"
+    "exp max min gcd lcm abs sqrt det floor ceil Re Im arg arcsinh arccosh arctanh asinh acosh atanh arsinh arcosh "
+    "artanh"
 )
 INVERTED = _names("sin cos tan cot sec csc sinh cosh tanh")  # f^{-1} is their inverse, not their reciprocal
 CONSTANTS = {name: value for value, names in _pairs(r"""
@@ -44,17 +46,19 @@ i i""").items() for name in names.split()}  # fmt: skip
 TIMES = _names(r"\cdot \times * \ast \cdotp")
 OVER = _names(r"/ \div")
 SEPARATORS = _names(", ;")
+NAMED_TWICE = {"arsinh": "arcsinh", "arcosh": "arccosh", "artanh": "arctanh"}  # one function under two names
 AND = _names(r"and or AND OR \land \lor \wedge \vee und et y")
 SET_OPERATORS = {r"\cup": "union", "U": "union", r"\cap": "meet", r"\setminus": "without", r"\backslash": "without"}
 CLOSING = {"(": ")", "[": "]", r"\{": r"\}", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil",
            r"\langle": r"\rangle"}  # fmt: skip
 BARS = {"|": "|", r"\|": r"\|", r"\vert": r"\vert", r"\Vert": r"\Vert", r"\lvert": r"\rvert", r"\lVert": r"\rVert"}
 SIGNS = _names(r"+ - \pm \mp")
-MATRICES = _names("pmatrix matrix array vmatrix smallmatrix Bmatrix")
+MATRICES = _names("cases pmatrix matrix array vmatrix smallmatrix Bmatrix")
 DECORATIONS = _names(
     r"\vec \overrightarrow \hat \widehat \overline \bar \tilde \widetilde \mathcal \mathbb \mathsf \underline \dot"
     r" \ddot \overleftrightarrow \boldsymbol \pmb \overarc"
 )
+OPERATORS = _names(r"\sum \prod \int \iint \oint \lim")
 LETTERS = re.compile(
     r"\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|xi|rho|sigma|tau"
     r"|upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega|ell|hbar|partial|nabla"

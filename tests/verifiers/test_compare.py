@@ -39,7 +39,19 @@ SAME = [
     ("-2x < 4", "x > -2"),
     (r"\{1\} \cup \{2\}", r"\{2, 1\}"),
 ]
+SAME += [
+    (r"\theta\begin{matrix}1\\3\end{matrix} - \begin{matrix}-1\\2\end{matrix}", r"\begin{pmatrix}\theta+1\\3\theta-2\end{pmatrix}"),
+    (r"\sum_{k=1}^{10} k", "55"),
+    (r"\prod_{k=1}^{4} k", "24"),
+    ("f(x, y)", "f(x,y)"),
+    (r"\lim_{x \to 3} a", r"\lim_{x\rightarrow 3}{a}"),
+    (r"\begin{cases} x=1\\ y=2\end{cases}", "x=1, y=2"),
+    (r"\operatorname{arsinh}(a)", r"\sinh^{-1}(a)"),
+    (r"\{x|-2\leq x<1\}", "[-2,1)"),
+]
 DIFFERENT = [
+    ("f(x, y)", "f(y, x)"),
+    (r"\sum_{k=1}^{10} k", "54"),
     ("(1,2)", "(2,1)"),
     ("[1,2]", "(1,2)"),
     ("1, 1, 2", "1, 2"),
