@@ -40,7 +40,7 @@ SAME = [
     (r"\{1\} \cup \{2\}", r"\{2, 1\}"),
 ]
 SAME += [
-    (r"\theta\begin{matrix}1\\3\end{matrix} - \begin{matrix}-1\\2\end{matrix}", r"\begin{pmatrix}\theta+1\\3\theta-2\end{pmatrix}"),
+    (r"a\begin{matrix}1\\3\end{matrix} - \begin{matrix}-1\\2\end{matrix}", r"\begin{pmatrix}a+1\\3a-2\end{pmatrix}"),
     (r"\sum_{k=1}^{10} k", "55"),
     (r"\prod_{k=1}^{4} k", "24"),
     ("f(x, y)", "f(x,y)"),
