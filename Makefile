@@ -33,7 +33,7 @@ types: install
 	$(BIN)/mypy
 
 unit: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile   # two: more would each start a vLLM and a Prefect server
 
 clean:
 	rm -rf .venv data/lake

@@ -121,7 +121,7 @@ def _fault(fields: Mapping[str, str], row: Row, shape: Shape) -> str:
     if not isinstance(prompt, str | None):
         return f"'{shape.column('prompt')}' is a {type(prompt).__name__}, not text"
     for field in ("prompt", "reference"):
-        if not fields[field].strip():
+        if not fields[field].strip() and not (field == "reference" and fields["verifier"] == "majority"):
             marker = shape.reference_after if field == "reference" else ""
             return f"'{shape.column(field)}' is missing or empty" + (f", or without '{marker}'" if marker else "")
     try:  # half a surrogate pair is a str in Python and cannot be written to any table
@@ -152,6 +152,8 @@ def _checked(name: str, items: Iterator[Item], shape: Shape) -> Iterator[Item]:
 def _refuse_missing(name: str, rows: Sequence[Row], shape: Shape) -> None:
     there = list(dict.fromkeys(str(column) for row in rows for column in row))
     wanted = {"prompt": "prompt", "reference": "reference", **shape.columns}
+    if shape.verifier == "majority" and "reference" not in shape.columns:
+        del wanted["reference"]
     for field, column in [*wanted.items(), *(("meta", column) for column in shape.meta)]:
         if column not in there:
             raise UserError(f"{name} has no column '{column}' for {field}: name the right one in "

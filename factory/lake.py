@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,9 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "steps": dict(id=S, trace_id=S, index=N, kind=S, text=S, parent=N, value=F, visits=N, state=S),
     "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=N, created=S),
     "verdicts": dict(id=S, trace_id=S, verifier=S, version=N, status=S, answer=S, reason=S, grade=S, seconds=F),
+    "audits": dict(id=S, run_id=S, verifier=S, version=N, domain=S, kind=S, items=N, false_accepts=N, false_rejects=N,
+                   undecided=N, examples=S, created=S),
+    "votes": dict(id=S, run_id=S, problem_id=S, trace_id=S, answer=S, share=F, traces=N, created=S),
     "measurements": dict(id=S, trace_id=S, measure=S, params=S, version=N, value=F),
     "selections": dict(id=S, run_id=S, dataset=S, selector=S, rules=S, picks=N, drops=N, created=S),
     "picks": dict(id=S, selection=S, run_id=S, dataset=S, problem_id=S, chosen=S, rejected=S, why=S),
@@ -57,6 +61,9 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 """Every table with its columns; `id` is always the first."""
 
 JOURNALED = ("traces", "failures", "steps")
+VOTERS, DOUBTFUL = 4, 0.75
+"""So many traces, and so large a share of them, may put a reference in doubt."""
+
 SEGMENT_ROWS, SEGMENT_BYTES = 4096, 128 * 2**20
 """A journal segment is compacted when it holds so many rows or bytes."""
 
@@ -84,6 +91,7 @@ class Lake:
         self._refuse_newer()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._journals: dict[str, journal.Journal] = {}
+        self._journaling = threading.Lock()  # several teachers may be asked at once
 
     # -- making and opening --------------------------------------------------------------------------------------
 
@@ -164,11 +172,12 @@ class Lake:
 
     def journal(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Durable append of rows that cost money; compacts the segment when it is large."""
-        segment = self._journals.get(table) or self._journals.setdefault(
-            table, journal.Journal(self.folder / "journal", table))
-        segment.append([clean(row) for row in rows])
-        if segment.rows >= SEGMENT_ROWS or segment.bytes >= SEGMENT_BYTES:
-            self._close(table)
+        with self._journaling:
+            segment = self._journals.get(table) or self._journals.setdefault(
+                table, journal.Journal(self.folder / "journal", table))
+            segment.append([clean(row) for row in rows])
+            if segment.rows >= SEGMENT_ROWS or segment.bytes >= SEGMENT_BYTES:
+                self._close(table)
 
     def compact(self) -> None:
         """Turn open journal segments into Parquet parts."""
@@ -273,6 +282,13 @@ VIEWS = (
        JOIN members m ON m.run_id = r.id AND m.part = 'train'
        JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = r.teacher AND t.strategy = r.strategy
             AND t.sample < r.samples""",
+    # Is the reference wrong? Most traces agree on an answer that the newest verdict still holds against it.
+    f"""CREATE VIEW doubts AS
+       SELECT o.id, o.run_id, o.problem_id, p.reference, o.answer, o.share, o.traces, o.created FROM votes o
+       JOIN problems p ON p.id = o.problem_id
+       JOIN judged v ON v.trace_id = o.trace_id AND v.verifier = p.verifier AND v.status = 'wrong'
+       WHERE o.share >= {DOUBTFUL} AND o.traces >= {VOTERS}
+       QUALIFY row_number() OVER (PARTITION BY o.run_id, o.problem_id ORDER BY o.traces DESC, o.created DESC) = 1""",
 )
 
 

@@ -68,6 +68,14 @@ class Verify(Strict):
     workers: int = Field(2, ge=1)
 
 
+class Audit(Strict):
+    """Planted answers as a share of each verified batch (0: none), and the rates of faults that stop a run."""
+
+    share: float = Field(0.02, ge=0, le=1)
+    max_false_accept: float = Field(0.02, ge=0, le=1)
+    max_false_reject: float = Field(0.1, ge=0, le=1)
+
+
 class DatasetSpec(Strict):
     """A dataset to be: which traces (selector), in which form (emitter)."""
 
@@ -86,11 +94,15 @@ class StudentSpec(Strict):
 
 
 class Evaluate(Strict):
-    """Held-out problems, asked of each student and of its base through a teacher plugin whose `model` is filled in."""
+    """Held-out problems, asked of each student and of its base through a teacher plugin whose `model` is filled in.
+
+    `at_once` models have their servers up together: quicker where they fit side by side, as tiny ones do.
+    """
 
     problems: Plugin
     teacher: Plugin
     samples: int = Field(1, ge=1)
+    at_once: int = Field(1, ge=1)
     strategy: Plugin = Plugin(plugin="sample")
 
 
@@ -110,6 +122,7 @@ class Recipe(Strict):
     teacher: Plugin
     generate: Generate = Generate()  # type: ignore[call-arg]
     verify: Verify = Verify()  # type: ignore[call-arg]
+    audit: Audit = Audit()  # type: ignore[call-arg]
     measures: list[Plugin] = []
     rules: dict[str, str] = {}
     datasets: list[DatasetSpec] = []
@@ -134,8 +147,8 @@ class Recipe(Strict):
 
     @property
     def id(self) -> str:
-        """Hash of the recipe's content, but for how the work is spread."""
-        return content_id("recipe", self.model_dump(mode="json", exclude={"tasks"}))
+        """Hash of the recipe's content, but for how the work is spread and audited."""
+        return content_id("recipe", self.model_dump(mode="json", exclude={"tasks", "audit"}))
 
     def json_text(self) -> str:
         return self.model_dump_json()

@@ -171,6 +171,18 @@ def verify(args: argparse.Namespace) -> int:
     return verify_file(args.file, args.out, args.verifier, args.workers, args.timeout)
 
 
+def audit(args: argparse.Namespace) -> None:
+    from flows import audit as auditing
+    from flows import report
+
+    lake = _lake(args)
+    if args.changes:
+        print("\n".join(auditing.changes(lake, verifier=args.verifier) or [
+            "no verifier has judged with two versions yet: raise its VERSION and run the recipe again"]))
+    else:
+        print(auditing.text(lake, report.latest_run(lake, args.run)["id"] if args.run else None, args.verifier))
+
+
 def export(args: argparse.Namespace) -> None:
     from flows.export import export as exporting
 
@@ -260,6 +272,11 @@ def _add_reading(add: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--verifier", default="math_equal", help="for rows that name none (default: math_equal)")
     made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     made.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="limit of one row (default: 5)")
+    made = add("audit", audit, "show how often verifiers were wrong about planted answers, and doubtful references")
+    made.add_argument("--run", metavar="RUN", help="only of the run of that name (default: of all runs)")
+    made.add_argument("--verifier", metavar="NAME", help="only of this verifier")
+    made.add_argument("--changes", action="store_true",
+                      help="show instead what the newest version of a verifier judges otherwise than the one before")
     made = add("export", export, "copy a run's datasets to a folder, or push them to the Hugging Face hub")
     made.add_argument("run", metavar="RUN", help="the recipe's name")
     made.add_argument("target", metavar="DIR|hf://owner/name", help="a folder, or a repository on the hub")

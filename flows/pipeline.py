@@ -10,7 +10,8 @@ from typing import Any
 from factory.lake import Lake
 from factory.recipe import Recipe
 from factory.run import Run
-from factory.stages import choose, emit, evaluate, generate, load, measure, train, verify
+from factory.stages import audit, choose, emit, evaluate, generate, load, majority, measure, train, verify
+from flows.audit import changes
 
 Shard = Callable[..., Any]
 Each = Callable[[Shard, Sequence[Sequence[Any]]], None]
@@ -45,7 +46,13 @@ def generate_traces(recipe: str, lake: str) -> None:
 def verify_shard(recipe: str, lake: str, ids: list[str]) -> None:
     run = open_run(recipe, lake)
     with run.timed("verify") as counts:
-        counts["rows"] = verify.work(run.lake, ids, run.recipe.verify)
+        counts["rows"] = verify.work(run.lake, ids, run.recipe.verify, run.id, run.recipe.audit.share)
+
+
+def hold_votes(recipe: str, lake: str, ids: list[str]) -> None:
+    run = open_run(recipe, lake)
+    with run.timed("vote") as counts:
+        counts["rows"] = majority.work(run, ids)
 
 
 def measure_shard(recipe: str, lake: str, ids: list[str]) -> None:
@@ -80,7 +87,12 @@ def distill(run: Run, each: Each, each_shard: Each) -> None:
     run.register()
     each(load_problems, [this])
     each(generate_traces, [this])
-    each_shard(verify_shard, [(*this, ids) for ids in verify.shards(run)])
+    owed = verify.shards(run)
+    each_shard(verify_shard, [(*this, ids) for ids in owed])
+    for line in changes(run.lake, [name for ids in owed for name in ids]) if owed else []:
+        print(line)
+    audit.enforce(run)
+    directly(hold_votes, [(*this, ids) for ids in majority.shards(run)])  # few and quick
     each_shard(measure_shard, [(*this, ids) for ids in measure.shards(run)])
     each(choose_and_emit, [this])
 

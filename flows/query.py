@@ -18,7 +18,7 @@ def query(lake: Lake, text: str, form: str, out: Path | None) -> None:
     except QueryError as error:
         tables = ", ".join(TABLES)
         raise UserError(f"the query is not valid: {complaint(error)}; the tables are {tables}, and the views "
-                        "run_traces and judged") from error
+                        "run_traces, judged and doubts") from error
     if form == "parquet":
         import pyarrow.parquet
 

@@ -68,7 +68,7 @@ def _row(line: str, number: int) -> dict[str, Any]:
         row = json.loads(line)
         if not isinstance(row, dict):
             raise ValueError("not an object")
-        lacking = [key for key in ("reference", "response") if not isinstance(row.get(key), str | int | float)]
+        lacking = [key for key in ("id", "reference", "response") if not isinstance(row.get(key), str | int | float)]
         if lacking:
             raise ValueError(f"no '{lacking[0]}'")
         return {**row, "response": str(row["response"]), "reference": str(row["reference"])}

@@ -141,7 +141,7 @@ def tracked(folder: Path) -> Iterator[Path]:
     """What lies in a folder and is no by-product."""
     for path in sorted(folder.iterdir()):
         if path.name not in (".git", ".venv", "build", "dist", "lake") and not path.name.endswith(
-                ("_cache", "__pycache__", ".egg-info")):
+                ("_cache", "__pycache__", ".egg-info", ".hypothesis")):
             yield path
 
 

@@ -148,14 +148,16 @@ def _last_row(text: str, found: list[_Box]) -> list[str]:
 _LONGEST = 4_000  # characters of a final answer outside a box; keeps the searches below linear
 
 _MARKER = re.compile(
-    r"\banswers?\**\s*(?:\bis\b|\bare\b|[:=])[:\s*]*"  # the answer is …, Answer: …, **Answer:** …
+    r"(?<![-‑])\banswers?\**\s*(?:\bis\b|\bare\b|[:=])[:\s*]*"  # the answer is …, Answer: …, **Answer:** …
     r"|答案\**\s*[:：是为][:：\s*]*"
     r"|^[#*\ ]*(?:final\ |correct\ )?answer[*:.\ ]*$"  # a heading; the answer is below it
     r"|(?:^|\s)\#{4}\s"  # GSM8K's mark
     r"|<answer>|\b(?:option|choice)\s+is\b",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
-_SENTENCE_END = re.compile(r"\.(?=\s+[A-Z]|\s*$)|</(?:answer|ANSWER)>|I hope it is correct")
+_SENTENCE_END = re.compile(
+    r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bMrs)\.(?=\s+[A-Z]|\s*$)|</(?:answer|ANSWER)>|I hope it is correct"
+)
 
 
 def _from_phrase(text: str) -> Answer | None:
@@ -171,16 +173,18 @@ def _from_phrase(text: str) -> Answer | None:
     if answer.startswith(r"\begin"):
         return Answer(answer, "phrase")
     sentence = _SENTENCE_END.split(answer.splitlines()[0], maxsplit=1)[0]
-    return Answer(_formula(sentence) or sentence.strip(" *"), "phrase")
+    balanced = sentence.count("**") % 2 == 0
+    return Answer(_formula(sentence) or sentence.strip(" " if balanced else " *"), "phrase")
 
 
+_CODE = re.compile(r"`([^`\n]*\d[^`\n]*)`(?=\*\*)")  # **`77`**
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*(?!\s*[:：])")
 
 
 def _from_bold(text: str) -> Answer | None:
     """A bold text of the last line; else, unless that says a number, the last one of the whole that is no heading."""
     last = text.splitlines()[-1]
-    bold = _BOLD.findall(last)
+    bold = _CODE.findall(last) or _BOLD.findall(last)
     if not bold and not re.search(r"\d|\\\[|\$", last):
         bold = [part for part in _BOLD.findall(text[-2_000:]) if not part.rstrip().endswith((":", "："))]
     return Answer(_formula(bold[-1]) or bold[-1].strip(" :."), "bold") if bold else None
@@ -200,7 +204,8 @@ def _from_last_line(text: str) -> Answer:
 _FORMULAS = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 
 
-_MONEY = re.compile(r"[-+*/=×]\s*\Z")  # `$30.00 - $2.00`: no formula ends so
+_TEXT = re.compile(r"\\text\s*\{[^{}]*\}")
+_MONEY = re.compile(r"[-+*/=×]\s*\Z|(?<![\\a-zA-Z])[a-z]{3,}\s+[a-z]{2,}")  # `$30 - $2`, `$30 and sells it for $40`
 
 
 _SAID = re.compile(r".*\b(?:is|are|equals)\b\s*:?\s*([-+.\d(\\].*)", re.DOTALL)
@@ -208,7 +213,8 @@ _SAID = re.compile(r".*\b(?:is|are|equals)\b\s*:?\s*([-+.\d(\\].*)", re.DOTALL)
 
 def _formula(sentence: str) -> str | None:
     """The last formula of a sentence, or what "is" says behind it; None without a formula."""
-    found = [f for f in _FORMULAS.finditer(sentence[:_LONGEST]) if not _MONEY.search(f[f.lastindex or 0])]
+    every = _FORMULAS.finditer(sentence[:_LONGEST])
+    found = [formula for formula in every if not _MONEY.search(_TEXT.sub("", formula[formula.lastindex or 0]))]
     if not found:
         return None
     if said := _SAID.fullmatch(sentence[found[-1].end() : _LONGEST]):

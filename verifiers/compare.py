@@ -146,7 +146,7 @@ def _is_name(node: Node) -> bool:
         return all(part.kind in ("symbol", "constant") or part.kind == "group" for part in node.parts)
     if node.kind in ("group", "list", "ratio", "quotient") or node.value == "abs":
         return all(_is_name(part) for part in node.parts)
-    return node.kind in ("symbol", "text")
+    return node.kind in ("symbol", "text") or node.value in ("i", "e")
 
 
 _C = Node("symbol", "C")

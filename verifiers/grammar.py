@@ -53,11 +53,14 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+_GLUED = re.compile(r"(?<![\\a-zA-Z])([a-zA-Z]+)[0-9]")
 _ROW = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?: +-?[0-9]+(?:\.[0-9]+)?){2,199}")  # numbers in a row, in this order
 
 
 def read(text: str) -> Node:
     """The tree of a tidied answer; Unreadable when it is none, longer than the caps, or empty."""
+    if any(word not in FUNCTIONS for word in _GLUED.findall(text)):
+        raise Unreadable("digits behind a letter")  # 0x1f is no product
     if _ROW.fullmatch(text):
         text = f"({', '.join(text.split())})"
     return _Reader(_tokens(text)).statement()
@@ -216,8 +219,6 @@ class _Reader:
     def _beside(self, left: Node) -> Node:
         """Two factors without a sign between them: a product, a mixed number, or a unit behind a quantity."""
         begins = self.peek()
-        if begins[0].isdecimal() and self.tokens[self.at - 1][-1:].isalpha() and self.tokens[self.at - 1][0] != "\\":
-            raise Unreadable("digits behind a letter")  # 0x1f is no product
         right = self.factor()
         if right.kind == "text":
             return self._labelled(left, str(right.value))

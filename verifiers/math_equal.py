@@ -15,6 +15,7 @@ one number that it names.
 """
 
 import re
+from fractions import Fraction
 
 from verifiers.answers import boxes, final_answer
 from verifiers.compare import same, words
@@ -22,7 +23,7 @@ from verifiers.grammar import Node, Unreadable, read
 from verifiers.multiple_choice import letter
 from verifiers.normal_form import compact, number, tidy
 from verifiers.numeric import symbols
-from verifiers.prose import is_sentence, quantities, scale, singular, spelled, split
+from verifiers.prose import is_sentence, quantities, scale, singular, spelled, split, subject
 from verifiers.verdict import Status, Verdict
 
 VERSION = 2
@@ -69,8 +70,15 @@ def _compare(answer: str, gold: str) -> tuple[Status, str]:
         return "undecided", "the reference is empty"
     if not compact(mine):
         return "undecided", "no final answer found"
-    mine = _without_name(mine, theirs)
-    return _exactly(mine, theirs) or _by_meaning(mine, theirs, answer)
+    named, known = _without_name(mine, theirs), _without_name(theirs, mine)
+    return _exactly(named, known) or _by_meaning(_whole(mine, theirs), _whole(theirs, mine), answer)
+
+
+def _whole(text: str, other: str) -> str:
+    """`1,000` as 1000, unless the other side is a list of as many items."""
+    thousands = ",0" in text or ("," in text and text.count(",") != other.count(","))
+    value = number(text) if thousands else None
+    return str(value.value) if value and not value.unit else text
 
 
 _NAME = re.compile(r"(?:m?\\angle )?\\?[a-zA-Z]+(?:_\w|_\{\w+\})?(?:\(\w+\))?\s*(?:=|\\approx|\\in(?![a-z]))")
@@ -118,7 +126,8 @@ _CLOCK = re.compile(r"\d+ ?: ?\d+(?: ?: ?\d+)?")
 
 def _as_words(mine: str, theirs: str) -> tuple[Status, str] | None:
     """Choices, words and clock times: no algebra would help with these."""
-    if len(theirs.strip("(). ")) == 1 and theirs.strip("(). ").isupper() and (choice := letter(theirs)) and (chosen := letter(mine)):
+    alone = theirs.strip("(). ")
+    if len(alone) == 1 and alone.isupper() and (choice := letter(theirs)) and (chosen := letter(mine)):
         return ("correct", "same choice") if chosen == choice else ("wrong", "another choice")
     if _CLOCK.fullmatch(mine) and _CLOCK.fullmatch(theirs):
         return "wrong", "another time or ratio"
@@ -137,6 +146,8 @@ def _alike(mine: str, theirs: str) -> bool:
 
 def _by_meaning(mine: str, theirs: str, said: str) -> tuple[Status, str]:
     """What the grammar and arithmetic can settle; sentences by the one quantity that they name."""
+    if code := _as_code(mine, theirs):
+        return code
     mine, unit = split(mine)
     theirs, other_unit = split(theirs)
     sentences = is_sentence(mine), is_sentence(theirs)
@@ -144,12 +155,15 @@ def _by_meaning(mine: str, theirs: str, said: str) -> tuple[Status, str]:
         return _in_sentences(mine, theirs, said, sentences)
     try:
         left, right = read(mine), read(theirs)
-        left = _answered(left, right)
+        left, right = _answered(left, right), _answered(right, left)
         if unit and other_unit and singular(unit) != singular(other_unit):
             return _in_units(left, unit, right, other_unit)
         return _STATUS[same(left, right)]
     except Unreadable as error:
-        return _as_code(mine, theirs) or ("undecided", f"it cannot be read: {error}")
+        last = mine.rpartition("=")[2].strip()
+        if "=" in mine and (_exactly(last, theirs) or ("",))[0] == "correct":
+            return "correct", "its last side"
+        return "undecided", f"it cannot be read: {error}"
 
 
 def _answered(left: Node, right: Node) -> Node:
@@ -157,9 +171,10 @@ def _answered(left: Node, right: Node) -> Node:
     if left.kind != "relation" or left.value != ("=",) or right.kind == "relation" or symbols(right):
         return left
     asked, value = left.parts
-    return value if len(symbols(asked)) > 1 and not symbols(value) else left
+    return value if len(symbols(asked)) > 1 and not symbols(value) and value != _ZERO else left
 
 
+_ZERO = Node("number", Fraction(0))
 _STATUS: dict[bool | None, tuple[Status, str]] = {
     True: ("correct", "equal"),
     False: ("wrong", "not equal"),
@@ -180,6 +195,9 @@ def _in_units(left: Node, unit: str, right: Node, other_unit: str) -> tuple[Stat
 
 
 def _in_sentences(mine: str, theirs: str, said: str, sentences: tuple[bool, bool]) -> tuple[Status, str]:
+    for name, sentence in ((theirs, said), (mine, theirs)):
+        if _NAME_ALONE.fullmatch(name) and name == subject(sentence):
+            return "correct", "the sentence is about it"
     if all(sentences):
         return ("correct", "same words") if words(mine) == words(theirs) else ("undecided", "other words")
     sentence, value = (said, theirs) if sentences[0] else (theirs, mine)
@@ -193,10 +211,11 @@ def _in_sentences(mine: str, theirs: str, said: str, sentences: tuple[bool, bool
     return ("wrong", "the sentence says another number") if alone else ("undecided", "a sentence with several numbers")
 
 
+_NAME_ALONE = re.compile(r"[A-Z][a-z]{2,}")
 _CODE = re.compile(r"__|\w\(\)?['\"]|\blambda\b|\bimport\b|['\"]\)")
 
 
-_WORD_OF_CODE = re.compile(r"-?(?=[0-9]*[a-zA-Z])[0-9a-zA-Z]{1,100}")
+_WORD_OF_CODE = re.compile(r"-?(?:0[xX][0-9a-fA-F]{1,100}|(?=[0-9]*[a-zA-Z]+[0-9])[0-9a-zA-Z]{2,100})")
 
 
 def _as_code(mine: str, theirs: str) -> tuple[Status, str] | None:

@@ -19,6 +19,7 @@ _CHARACTERS = str.maketrans(
     | {"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2019": "'", "\uff05": "%"}
 )
 
+_THIN = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")  # between thousands
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[a-zA-Z{}])")
 
 # In this order: a later rule may rely on an earlier one.
@@ -30,6 +31,7 @@ _REWRITES = [
         (r"\\(?:color|textcolor)\{\w+\}|\\boxed\s+", ""),
         (r"(?<=\d)(?:\{,\}|,\\!)(?=\d{3})", ""),
         (r"(?<=[\[,\s])(['\"])([^'\"\[\],]*)\1(?=[\],])", r"\2"),
+        (r"(?<=\d)\\,(?=\d{3}(?!\d))", ""),
         (r"(?<!\\)\\[,;:! ]|~|\\q?quad", " "),
         (
             r"\\(?:text|textnormal|textbf|textit|mbox|mathrm|mathbf|mathit|operatorname|bold|bf|rm|hbox)"
@@ -45,12 +47,12 @@ _REWRITES = [
         (r"\*\*", "^"),
         (r"\\degree(?![a-z])", r"^\\circ"),
         (r"((?:sin|cos|tan|cot|sec|csc)\s*\(?)\s*(\d+)\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)", r"\1\\frac{\2\\pi}{180}"),
-        (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)", ""),
+        (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)(?:\s*[CF]\b)?", ""),
         (r"(?<!\\)sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
         (r"(?<!\\)\bpi\b", r"\\pi"),
         (r"(?<![\\a-zA-Z])[dt]?(frac|sqrt)(?=\{)", r"\\\1"),
         (r"\\%|(?<=\d)\s*(?:percent(?:age)?|pct)\b", "%"),
-        (r"\\\$|\$|€|£", ""),
+        (r"\\\$|\$|[€£¥₱₹₩₽฿]", ""),
         (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
         (r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{"),
         (r"\\frac\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
@@ -66,13 +68,17 @@ def tidy(answer: str) -> str:
 
     Degrees and currency signs go too; percent signs, brackets and letter case stay.
     """
-    text = answer.translate(_CHARACTERS).strip()
+    text = _THIN.sub("", answer).translate(_CHARACTERS).strip()
     if r"\begin" not in text:  # where a row ends
         text = _ESCAPED_TWICE.sub(r"\\", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = re.sub(r"(?<!\\)\\[()\[\]]", "", text)
-    return " ".join(text.split()).lstrip(" ,;:*`").rstrip(" .,;:*`\\")
+    text = " ".join(text.split()).lstrip(" ,;:*`").rstrip(" .,;:*`\\")
+    return text[1:-1].strip() if _BRACED.fullmatch(text) else text
+
+
+_BRACED = re.compile(r"\{(?:[^{}]|(?<!\\)\{[^{}]*\})*(?<!\\)\}")  # one group of braces around it all
 
 
 def compact(tidied: str) -> str:

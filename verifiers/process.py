@@ -104,7 +104,9 @@ class WorkerProcess:
             self._restart_clock()
 
     def take_answers(self, done: dict[int, Verdict]) -> None:
-        """Move the verdicts received into `done`, by number. Nonsense ends the worker."""
+        """Move the verdicts received into `done`, by number. Nonsense ends the worker, and nothing after it counts."""
+        if self._garbled:
+            return
         *lines, rest = self._inbox.split(b"\n")
         self._inbox = bytearray(rest)
         try:

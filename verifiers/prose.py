@@ -10,15 +10,19 @@ import re
 from fractions import Fraction
 
 from verifiers.normal_form import tidy
-from verifiers.vocabulary import NO_PROSE, NO_UNITS, NUMBER_WORDS, POWER_WORDS, SAYINGS, SMALL_WORDS, UNITS
+from verifiers.vocabulary import NO_PROSE, NO_UNITS, NUMBER_WORDS, OPENERS, POWER_WORDS, SAYINGS, SMALL_WORDS, UNITS
 
 _WORD = re.compile(r"(?<![\\a-zA-Z{_])[^\W\d_]{2,}")
+
+
+_IN_A_ROW = re.compile(r"(?<![\\a-zA-Z{_])[a-zA-Z]{2,}\s+[a-z]{2,}\s+[a-z]{2,}")
 
 
 def is_sentence(tidied: str) -> bool:
     """Words that algebra would read as products of letters."""
     words = [word for word in _WORD.findall(tidied) if word not in NO_PROSE]
-    return any(len(word) > 3 or word.lower() in SMALL_WORDS or not word.isascii() for word in words)
+    telling = any(len(word) > 3 or word.lower() in SMALL_WORDS or not word.isascii() for word in words)
+    return telling or bool(_IN_A_ROW.search(tidied))
 
 
 _UNIT = re.compile(
@@ -31,7 +35,9 @@ _UNIT = re.compile(
 def split(tidied: str) -> tuple[str, str]:
     """A quantity and its unit, which is empty when there is none: `5 cm`, `4\\sqrt{3} square units`."""
     found = _UNIT.fullmatch(tidied)
-    if not found or is_sentence(found[1]) or set(re.findall(r"[a-z]+", found[2].lower())) & NO_UNITS:
+    if not found or _WORD.search(re.sub(r"\\[a-zA-Z]+", "", found[1])):
+        return tidied, ""
+    if set(re.findall(r"[a-z]+", found[2].lower())) & NO_UNITS:
         return tidied, ""
     return found[1].strip(), " ".join(found[2].replace(".", "").split())
 
@@ -51,9 +57,10 @@ def singular(unit: str) -> str:
 
 
 _MARKED = re.compile(r"\*\*([^*\n]+)\*\*|`([^`\n]+)`")
-_SAYS = re.compile(r".*(?:=|\bis\b|\bare\b|\best\b|是|为|[:：])", re.DOTALL)
+_SAYS = re.compile(r".*(?:=|\btotal of\b|\bis\b|\bare\b|\best\b|是|为|[:：])", re.DOTALL)
 _QUANTITY = re.compile(
-    r"-?\d*\s*\\frac\{-?\d+\}\{\d+\}|(?<![\d.])-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:(?<=\d)\.\d+|\.\d+|(?<=\d))(?:\s?/\s?\d+|\s?%)?"
+    r"-?\d*\s*\\frac\{-?\d+\}\{\d+\}"
+    r"|(?<![\d.])-?(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)?(?:(?<=\d)\.\d+|\.\d+|(?<=\d))(?:\s?/\s?\d+|\s?%)?"
 )
 
 
@@ -61,10 +68,26 @@ def quantities(answer: str) -> list[str]:
     """What a sentence may mean, the likeliest first; a single one when it names no other number."""
     marked = [bold or code for bold, code in _MARKED.findall(answer) if re.search(r"\d", bold + code)]
     text = tidy(marked[-1] if marked else answer)
+    text = re.sub(r"\([^()\\]*[a-zA-Z]{3}[^()\\]*\)", "", text) or text
+    if not re.search(r"\d", text):
+        text = " ".join(str(NUMBER_WORDS.get(word.lower(), word)) for word in re.findall(r"\w+", text))
     said = _SAYS.match(text)
-    first = _QUANTITY.findall(text[said.end() :] if said else text)[:1]
-    every = list(dict.fromkeys(_QUANTITY.findall(text)))
-    return list(dict.fromkeys([*first, *every]))
+    behind = _QUANTITY.findall(text[said.end() :]) if said else []
+    alone = [found[0] for found in _QUANTITY.finditer(text) if not _ASIDE.search(text, 0, found.start())]
+    every = _QUANTITY.findall(text)
+    likeliest = behind[:1] or (alone if len(alone) == 1 else every[:1])
+    return list(dict.fromkeys([*likeliest, *every]))
+
+
+_ASIDE = re.compile(r"\b(?:after|in|by|for|of|within|every|each|all|the)\s+\Z", re.IGNORECASE)
+
+
+def subject(sentence: str) -> str:
+    """The name that a sentence begins with: `Therefore, Navin would …`; empty when it denies or lists something."""
+    if re.search(r"\b(?:not|no|nor|neither|never|either|or|and)\b|n't", sentence):
+        return ""
+    words = re.findall(r"[A-Za-z]+", sentence)
+    return next((w for w in words[:3] if w[0].isupper() and w.lower() not in OPENERS), "")
 
 
 def spelled(text: str) -> str:

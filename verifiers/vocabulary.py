@@ -69,6 +69,7 @@ NO_PROSE = FUNCTIONS | _names(
     "and or pi inf infty infinity oo mod pmatrix matrix array vmatrix bmatrix cases mid where"
 )
 SMALL_WORDS = _names("is the of are has for was not she its per you la le les est de des un une pour que")
+OPENERS = _names("therefore so thus hence the it he she this that in after then finally we of")
 NO_UNITS = _names(
     "or and is the are has for was not sqrt sin cos tan log ln mod base if when with where dozen hundred thousand"
     " million billion trillion cdot"

@@ -75,3 +75,26 @@ def test_what_a_sentence_names_comes_likeliest_first() -> None:
 )
 def test_sentences_and_units_are_judged(response: str, reference: str, status: str) -> None:
     assert math_equal(response, reference).status == status
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "status"),
+    [
+        ("Therefore, Navin from Mauritius would earn the most.", r"\text{Navin}", "correct"),
+        ("Therefore, Luka would earn the most, before Navin.", r"\text{Navin}", "undecided"),
+        ("Navin would not earn the most.", r"\text{Navin}", "undecided"),
+        ("The weight of **three** of these equals one of those", "3", "correct"),
+        ("84 sofas, 88 chairs, for a combined total of 172 pieces of furniture", "172", "correct"),
+        ("So Tim was off by 36 beans (about a 4% underestimate)", "36", "correct"),
+        ("He bought it for $3000 and sells it for $1000", "1000", "undecided"),
+        ("It is about 5 600 kilometres.", "5600", "correct"),
+        (r"48\text{ min} + 5\text{ min} = 53", "53", "correct"),
+        (r"\boxed{0x1d072eb}", "0x1d072ea", "wrong"),
+        (r"\boxed{1,000}", "1, 0", "wrong"),
+        (r"\boxed{1,000}", "1000", "correct"),
+        ("**So she eats **`77`** in one week.**", "77", "correct"),
+        (r"-10\,^\circ\text{F}", "-10", "correct"),
+    ],
+)
+def test_what_real_answers_taught(response: str, reference: str, status: str) -> None:
+    assert math_equal(response, reference).status == status
