@@ -65,9 +65,12 @@ _QUANTITY = re.compile(
 
 
 def quantities(answer: str) -> list[str]:
-    """What a sentence may mean, the likeliest first; a single one when it names no other number."""
+    """What a sentence may mean, the likeliest first: one when it names no other number, none when it hedges."""
+    if _HEDGED.search(answer):
+        return []
     marked = [bold or code for bold, code in _MARKED.findall(answer) if re.search(r"\d", bold + code)]
     text = tidy(marked[-1] if marked else answer)
+    text = _DENIED.sub("", text)
     text = re.sub(r"\([^()\\]*[a-zA-Z]{3}[^()\\]*\)", "", text) or text
     if not re.search(r"\d", text):
         text = " ".join(str(NUMBER_WORDS.get(word.lower(), word)) for word in re.findall(r"\w+", text))
@@ -79,6 +82,8 @@ def quantities(answer: str) -> list[str]:
     return list(dict.fromkeys([*likeliest, *every]))
 
 
+_HEDGED = re.compile(r"\b(?:between|either|maybe|perhaps|possibly|might|or|if|unless)\b", re.IGNORECASE)
+_DENIED = re.compile(r"(?:\bnot|n't)(?: [a-z]+){0,2} -?[\d.,/]*\d")
 _ASIDE = re.compile(r"\b(?:after|in|by|for|of|within|every|each|all|the)\s+\Z", re.IGNORECASE)
 
 

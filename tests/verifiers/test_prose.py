@@ -94,6 +94,11 @@ def test_sentences_and_units_are_judged(response: str, reference: str, status: s
         (r"\boxed{1,000}", "1000", "correct"),
         ("**So she eats **`77`** in one week.**", "77", "correct"),
         (r"-10\,^\circ\text{F}", "-10", "correct"),
+        ("It is not 5 but 6 of them", "5", "wrong"),
+        ("It is not 5 but 6 of them", "6", "correct"),
+        ("The result lies between 5 and 6 metres", "5", "undecided"),
+        ("The answer might be 5 here", "5", "undecided"),
+        ("the number is not 10 which is 1,000.99€", "1000.99", "correct"),
     ],
 )
 def test_what_real_answers_taught(response: str, reference: str, status: str) -> None:
