@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _told(str(error))
     except KeyboardInterrupt:
+        _end_bars()
         _told("interrupted; nothing that was finished is lost, and the same command goes on from here")
         return 130
     except BrokenPipeError:
@@ -34,6 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupt(*_: Any) -> None:
     signal.raise_signal(signal.SIGINT)  # asyncio takes a Ctrl-C gently: what is finished is still written
+
+
+def _end_bars() -> None:
+    """A bar that was cut off leaves the cursor in its line."""
+    if tqdm := sys.modules.get("tqdm"):
+        for bar in list(getattr(tqdm.tqdm, "_instances", ())):
+            bar.close()
 
 
 def _told(sentence: str) -> int:
