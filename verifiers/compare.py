@@ -140,10 +140,15 @@ def lone_value(tidied: str) -> str:
     return re.split(r"=|\\approx", tidied)[-1].strip()
 
 
+def _is_inverse(node: Node) -> bool:
+    """f^{-1}, before the argument of a function."""
+    return node.kind == "power" and node.parts[0].kind == "symbol" and node.parts[1] == minus(number(1))
+
+
 def _is_name(node: Node) -> bool:
     """A name: x, x_1, AB, f(x), (x, y), \\angle ABC, S(ABC):S."""
     if node.kind == "product":
-        return all(part.kind in ("symbol", "constant") or part.kind == "group" for part in node.parts)
+        return all(part.kind in ("symbol", "constant", "group") or _is_inverse(part) for part in node.parts)
     if node.kind in ("group", "list", "ratio", "quotient") or node.value == "abs":
         return all(_is_name(part) for part in node.parts)
     return node.kind in ("symbol", "text") or node.value in ("i", "e")

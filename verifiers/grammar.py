@@ -161,6 +161,8 @@ class _Reader:
 
     def union(self) -> Node:
         node = self.sum()
+        if self.accept(r"\choose"):
+            return Node("choice", None, (node, self.sum()))
         while operator := SET_OPERATORS.get(self.peek()):
             self.at += 1
             parts = node.parts if node.kind == operator and operator != "without" else (node,)
@@ -255,7 +257,7 @@ class _Reader:
             return not self.bars
         if _is_plain(token[0]) or token[0] == '"' or token in CLOSING:
             return True
-        return token[0] == "\\" and token not in CLOSING.values() and token not in (r"\\", r"\end", r"\pm", r"\mp")
+        return token[0] == "\\" and token not in CLOSING.values() and token not in (r"\\", r"\end", r"\pm", r"\mp", r"\choose")
 
     def factor(self) -> Node:
         node = self.atom()

@@ -44,6 +44,8 @@ SAME += [
     (r"\sum_{k=1}^{10} k", "55"),
     (r"\prod_{k=1}^{4} k", "24"),
     ("f(x, y)", "f(x,y)"),
+    (r"{10 \choose 3}", "120"),
+    (r"f^{-1}(x) = \frac{x-1}{2}", r"\frac{x-1}{2}"),
     (r"\lim_{x \to 3} a", r"\lim_{x\rightarrow 3}{a}"),
     (r"\begin{cases} x=1\\ y=2\end{cases}", "x=1, y=2"),
     (r"\operatorname{arsinh}(a)", r"\sinh^{-1}(a)"),
