@@ -257,7 +257,8 @@ class _Reader:
             return not self.bars
         if _is_plain(token[0]) or token[0] == '"' or token in CLOSING:
             return True
-        return token[0] == "\\" and token not in CLOSING.values() and token not in (r"\\", r"\end", r"\pm", r"\mp", r"\choose")
+        joins = token in (r"\\", r"\end", r"\pm", r"\mp", r"\choose")
+        return token[0] == "\\" and token not in CLOSING.values() and not joins
 
     def factor(self) -> Node:
         node = self.atom()
