@@ -82,7 +82,9 @@ def quantities(answer: str) -> list[str]:
     return list(dict.fromkeys([*likeliest, *every]))
 
 
-_HEDGED = re.compile(r"\b(?:between|either|maybe|perhaps|possibly|might|or|if|unless)\b", re.IGNORECASE)
+_HEDGED = re.compile(
+    r"\b(?:either|maybe|perhaps|possibly|might)\b|\bbetween -?\d|\d\S* or\b|\bor \S?-?\d", re.IGNORECASE
+)
 _DENIED = re.compile(r"(?:\bnot|n't)(?: [a-z]+){0,2} -?[\d.,/]*\d")
 _ASIDE = re.compile(r"\b(?:after|in|by|for|of|within|every|each|all|the)\s+\Z", re.IGNORECASE)
 
