@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(*_: Any) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started by `nohup … &`, which takes Ctrl-C away
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)  # asyncio takes a Ctrl-C gently: what is finished is still written
 
 

@@ -492,6 +492,21 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_from_there(tmp_pa
 
 
 @pytest.mark.slow
+def test_a_run_in_the_background_that_ignores_ctrl_c_ends_by_sigterm(tmp_path: Path) -> None:
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `nohup cot run … &` leaves it; children inherit it
+    try:
+        with in_the_middle(tmp_path, write_recipe(tmp_path), 4) as going:
+            going.send_signal(signal.SIGINT)
+            going.send_signal(signal.SIGTERM)
+            _, errors = going.communicate()
+    finally:
+        signal.signal(signal.SIGINT, old)
+    assert "interrupted; nothing that was finished is lost" in errors
+    assert going.returncode == 130
+    assert 4 <= Lake(tmp_path / "lake").value("SELECT count(*) FROM traces") < 40
+
+
+@pytest.mark.slow
 def test_a_run_that_is_going_can_be_asked(tmp_path: Path) -> None:
     with in_the_middle(tmp_path, write_recipe(tmp_path), 4) as going:
         asked = cot("sql", "select count(*) as n from traces", "--format", "csv", "--lake", tmp_path / "lake")
