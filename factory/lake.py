@@ -39,6 +39,10 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "runs": dict(id=S, name=S, recipe=S, teacher=S, strategy=S, samples=N, started=S),
     "starts": dict(id=S, run_id=S, started=S),
     "members": dict(id=S, run_id=S, problem_id=S, part=S),
+    "screenings": dict(id=S, run_id=S, stage=S, kind=S, dataset=S, params=S, items=N, dropped=N, created=S),
+    "duplicates": dict(id=S, screening=S, run_id=S, kind=S, cluster=S, item=S, kept=B, exact=B, jaccard=F, why=S),
+    "contamination": dict(id=S, screening=S, run_id=S, kind=S, item=S, text=S, benchmark=S, number=N, benchmark_text=S,
+                          rule=S, score=F, shared=S, why=S),
     "traces": dict(id=S, problem_id=S, teacher=S, strategy=S, sample=N, round=N, thinking=S, response=S, raw=S,
                    finish_reason=S, prompt_tokens=N, completion_tokens=N, thinking_tokens=N, mean_logprob=F,
                    seconds=F, cost=F, created=S),
@@ -232,8 +236,9 @@ class Lake:
                  f"format='newline_delimited', columns={{{columns}}}, ignore_errors=true)")
         # A segment that was just compacted can still lie beside its part for a moment: the part wins. The journal is
         # listed first: a segment that is compacted between the two listings is then seen twice, never not at all.
-        return (f"WITH lines AS ({lines}), parts AS ({parts}) SELECT * FROM lines WHERE id IS NOT NULL AND "
-                f"id NOT IN (SELECT id FROM parts) UNION ALL BY NAME SELECT * FROM parts")
+        # The parts are named twice: DuckDB keeps in memory, texts and all, what a query names once and uses twice.
+        return (f"WITH lines AS ({lines}) SELECT * FROM lines WHERE id IS NOT NULL AND "
+                f"id NOT IN (SELECT id FROM ({parts})) UNION ALL BY NAME {parts}")
 
     def sql(self, query: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a query over the views; `.fetchall()` and `.df()` read it. Raises QueryError."""
@@ -282,6 +287,10 @@ VIEWS = (
        JOIN members m ON m.run_id = r.id AND m.part = 'train'
        JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = r.teacher AND t.strategy = r.strategy
             AND t.sample < r.samples""",
+    # What a screening dropped, and why.
+    """CREATE VIEW screened AS
+       SELECT screening, run_id, kind, item, why AS reason FROM duplicates WHERE NOT kept
+       UNION ALL SELECT screening, run_id, kind, item, why FROM contamination""",
     # Is the reference wrong? Most traces agree on an answer that the newest verdict still holds against it.
     f"""CREATE VIEW doubts AS
        SELECT o.id, o.run_id, o.problem_id, p.reference, o.answer, o.share, o.traces, o.created FROM votes o

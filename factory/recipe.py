@@ -1,9 +1,10 @@
 """A recipe: one TOML file that says what to make. Validated, unknown keys refused, errors in one sentence."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -13,6 +14,10 @@ from factory.records import content_id
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may be part of a file's name."""
+
+FORBIDDEN = [r"no[- _]?distill", r"no[- _]?(ai[- _]?)?train", r"\bby[-_ ](nc[-_ ])?nd\b", r"no[- _]?derivatives?"]
+"""Licences that do not let a dataset be made of them: terms against distillation or training, and Creative Commons'
+"no derivatives", which a trace about the text may be. Short on purpose: a recipe's own list takes its place."""
 
 
 class Plugin(BaseModel):
@@ -76,12 +81,85 @@ class Audit(Strict):
     max_false_reject: float = Field(0.1, ge=0, le=1)
 
 
+class Mixture(Strict):
+    """What of a selector's picks is used, over all problems: `by` is SQL like a rule, its values name the `shares`.
+
+    Without shares the `rows` are spread evenly. `prefer`: "long" takes rank n by length with weight 2^-n, as s1 did.
+    """
+
+    by: str = ""
+    shares: dict[str, float] = {}
+    rows: int | None = Field(None, ge=1)
+    per_problem: int | None = Field(None, ge=1)
+    prefer: Literal["any", "long"] = "any"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.shares and not self.by:
+            raise ValueError('a mixture with shares needs `by`, what they are shares of: write by = "source"')
+        if self.shares and (min(self.shares.values()) <= 0 or abs(sum(self.shares.values()) - 1) > 1e-3):
+            raise ValueError(f"the shares of a mixture have to be above 0 and sum to 1; these sum to "
+                             f"{sum(self.shares.values()):g}")
+        if not (self.shares or self.rows or self.per_problem):
+            raise ValueError("a mixture needs `shares`, `rows` or `per_problem`: set one, or leave the mixture out")
+        return self
+
+
 class DatasetSpec(Strict):
-    """A dataset to be: which traces (selector), in which form (emitter)."""
+    """A dataset to be: which traces (selector), in which form (emitter).
+
+    `template` is whose chat template each row has to survive: a model folder or a template file; by default that of
+    the base of the student that trains on it, and "none" checks nothing. `test_share` is the share of prompts whose
+    rows go to the split `test`.
+    """
 
     name: str = Field(pattern=NAME)
     selector: Plugin
     emitter: Plugin
+    template: str = ""
+    mixture: Mixture | None = None
+    test_share: float = Field(0.0, ge=0, lt=1)
+
+
+class Dedup(Strict):
+    """Which duplicates are dropped: problems before they are asked, rows before they are written. Near duplicates have
+    a Jaccard of `threshold` or more over sets of `words` words in a row (`factory.minhash`).
+    """
+
+    problems: bool = False
+    rows: bool = False
+    threshold: float = Field(0.8, gt=0.5, le=1)
+    words: int = Field(5, ge=1, le=50)
+
+
+class Against(Strict):
+    """A benchmark: a file (`path`) or a dataset of the Hub (`dataset`, `config`, `split`), and its column of texts."""
+
+    path: str = ""
+    dataset: str = ""
+    config: str | None = None
+    split: str = "test"
+    column: str
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if bool(self.path) == bool(self.dataset):
+            raise ValueError("each benchmark in decontaminate.against needs either a `path` or a `dataset`")
+        return self
+
+    @property
+    def name(self) -> str:
+        return self.path or self.dataset
+
+
+class Decontaminate(Strict):
+    """Problems and rows that meet a benchmark are dropped: `words` words in a row, or a score as a paraphrase of
+    `paraphrase` or more (0: not looked for; `factory.paraphrase`).
+    """
+
+    against: list[Against] = []
+    words: int = Field(8, ge=2, le=50)
+    paraphrase: float = Field(0.55, ge=0, le=1)
 
 
 class StudentSpec(Strict):
@@ -115,7 +193,8 @@ class Tasks(Strict):
 
 
 class Recipe(Strict):
-    """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures."""
+    """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures; `forbid_licences` are
+    regular expressions (any case) of licences whose rows must not leave by `cot export`."""
 
     name: str = Field(pattern=NAME)
     problems: list[Plugin] = Field(min_length=1)
@@ -125,10 +204,24 @@ class Recipe(Strict):
     audit: Audit = Audit()  # type: ignore[call-arg]
     measures: list[Plugin] = []
     rules: dict[str, str] = {}
+    dedup: Dedup = Dedup()  # type: ignore[call-arg]
+    decontaminate: Decontaminate = Decontaminate()  # type: ignore[call-arg]
     datasets: list[DatasetSpec] = []
+    forbid_licences: list[str] = FORBIDDEN
     students: list[StudentSpec] = []
     evaluate: Evaluate | None = None
     tasks: Tasks = Tasks()  # type: ignore[call-arg]
+
+    @field_validator("forbid_licences")
+    @classmethod
+    def _compiles(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"forbid_licences holds {pattern!r}, which is no regular expression ({error}): write "
+                                 "a dot or a bracket as \\\\. or \\\\[") from error
+        return patterns
 
     @model_validator(mode="after")
     def _names(self) -> Self:

@@ -9,20 +9,23 @@ from factory.protocols import UserError
 from factory.recipe import Plugin, Recipe
 from factory.records import Problem
 from factory.run import make_teacher
-from factory.stages import choose
+from factory.stages import choose, decontaminate, emit
+from flows.export import forbidden
 
 
 def check(recipe: Recipe) -> list[str]:
     """Raises UserError for the first thing that is wrong; returns what was looked at, one line each."""
-    return [*_sources(recipe), *_teachers(recipe), *_students(recipe), *_rules(recipe), *_parts(recipe)]
+    return [*_sources(recipe), *decontaminate.check(recipe), *_teachers(recipe), *_students(recipe), *_rules(recipe),
+            *_parts(recipe), *_templates(recipe)]
 
 
 def _sources(recipe: Recipe) -> list[str]:
-    specs = [*recipe.problems, *([recipe.evaluate.problems] if recipe.evaluate else [])]
-    return [_source(spec) for spec in specs]
+    held_out = [recipe.evaluate.problems] if recipe.evaluate else []
+    return [_source(spec, recipe) for spec in recipe.problems] + [_source(spec) for spec in held_out]
 
 
-def _source(spec: Plugin) -> str:
+def _source(spec: Plugin, recipe: Recipe | None = None) -> str:
+    """`recipe`: whose licences count, where rows of the source are to become data."""
     try:
         first = next(iter(plugins.bind("source", spec.plugin, spec.params)()), None)
     except ValueError as error:
@@ -31,6 +34,10 @@ def _source(spec: Plugin) -> str:
         raise UserError(f"the source '{spec.plugin}' has no problem in it: look at its parameters {spec.params}")
     if isinstance(first, Problem):
         plugins.function("verifier", first.verifier)
+        if recipe and (pattern := forbidden(recipe, first.licence)):
+            raise UserError(f"the source '{spec.plugin}' has the licence '{first.licence}', which falls under "
+                            f"'{pattern}' of forbid_licences: its rows could never be exported, so take another "
+                            "source, or set forbid_licences if you may")
     return f"source {spec.plugin}: its first row can be read"
 
 
@@ -68,3 +75,8 @@ def _students(recipe: Recipe) -> list[str]:
             raise UserError(f"the student '{spec.name}' starts from '{spec.base}', which is neither a model folder "
                             f"here nor an earlier student{plugins.did_you_mean(spec.base, names)}")
     return [f"student {name}: its base is there" for name in names]
+
+
+def _templates(recipe: Recipe) -> list[str]:
+    """Last, for a child process has to start: what the students' chat templates do to thinking."""
+    return [f"dataset {spec.name}: {emit.check_template(recipe, spec)}" for spec in recipe.datasets]

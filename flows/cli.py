@@ -175,6 +175,23 @@ def show(args: argparse.Namespace) -> None:
     print(query.show(_lake(args), args.trace))
 
 
+def report(args: argparse.Namespace) -> None:
+    from flows import html_report
+    from flows import report as reporting
+
+    lake = _lake(args)
+    row = reporting.latest_run(lake, args.run)
+    print(html_report.write(lake, row, args.out or lake.place("plots", f"{row['name']}.html")))
+
+
+def explain(args: argparse.Namespace) -> None:
+    from factory.plugins import allow_private
+    from flows import explain as explaining
+
+    allow_private(os.getcwd())
+    print(explaining.explain(_lake(args), args.trace))
+
+
 def verify(args: argparse.Namespace) -> int:
     from flows.verify_file import verify_file
 
@@ -275,6 +292,11 @@ def _add_reading(add: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, metavar="FILE", help="write here (needed for parquet)")
     made = add("show", show, "show one trace with its verdict, readable")
     made.add_argument("trace", metavar="TRACE_ID", help="an id of the table traces; its beginning is enough")
+    made = add("explain", explain, "say why a trace was kept or dropped in each dataset")
+    made.add_argument("trace", metavar="TRACE_ID", help="an id of the table traces; its beginning is enough")
+    made = add("report", report, "write a run's funnel, pass rates, lengths, drops and cost as one page of HTML")
+    made.add_argument("run", nargs="?", metavar="RUN", help="the recipe's name (default: the newest run)")
+    made.add_argument("--out", type=Path, metavar="FILE.html", help="where (default: plots/RUN.html in the lake)")
     made = add("verify", verify, "judge rows of a JSON lines file", lake=False)
     made.add_argument("file", type=Path, metavar="FILE.jsonl",
                       help='rows {"id", "reference", "response"[, "verifier"]}; - reads standard input')

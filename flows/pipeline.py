@@ -10,7 +10,7 @@ from typing import Any
 from factory.lake import Lake
 from factory.recipe import Recipe
 from factory.run import Run
-from factory.stages import audit, choose, emit, evaluate, generate, load, majority, measure, train, verify
+from factory.stages import audit, choose, emit, evaluate, generate, load, majority, measure, screen, train, verify
 from flows.audit import changes
 
 Shard = Callable[..., Any]
@@ -63,7 +63,7 @@ def measure_shard(recipe: str, lake: str, ids: list[str]) -> None:
 
 def choose_and_emit(recipe: str, lake: str) -> None:
     run = open_run(recipe, lake)
-    emit.emit(run, choose.choose(run))
+    emit.emit(run, screen.rows(run, choose.choose(run)))
 
 
 def train_students(recipe: str, lake: str) -> None:

@@ -53,7 +53,12 @@ def _write(text: str, out: Path | None) -> None:
 
 
 def show(lake: Lake, trace_id: str) -> str:
-    """A trace with its problem and verdict, for people. Raises UserError when no or several traces begin so."""
+    """A trace with its problem and verdict, for people."""
+    return _readable(one_trace(lake, trace_id))
+
+
+def one_trace(lake: Lake, trace_id: str) -> dict[str, Any]:
+    """The trace whose id begins so, with its problem and verdict. Raises UserError when none or several do."""
     found = lake.rows("""
         SELECT t.*, p.prompt, p.reference, p.verifier, v.status, v.answer, v.reason, v.grade FROM traces t
         JOIN problems p ON p.id = t.problem_id
@@ -62,7 +67,7 @@ def show(lake: Lake, trace_id: str) -> str:
     if len(found) != 1:
         many = "several traces begin" if found else "no trace begins"
         raise UserError(f'{many} with \'{trace_id}\': cot sql "select id from traces limit 5" shows some ids')
-    return _readable(found[0])
+    return found[0]
 
 
 def _readable(row: dict[str, Any]) -> str:

@@ -48,10 +48,12 @@ def datasets(lake: Lake, run_id: str) -> Rows:
 
 
 def drops(lake: Lake, run_id: str) -> Rows:
-    """Traces not used, by dataset and reason, of the newest selections."""
+    """Traces not used, by dataset and reason, of the newest selections, and of the datasets written from them."""
     return lake.rows("""
         WITH newest AS (SELECT id FROM selections WHERE run_id = $1
-            QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY created DESC) = 1)
+            QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY created DESC) = 1
+            UNION ALL (SELECT id FROM datasets WHERE run_id = $1
+            QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1))
         SELECT dataset, reason, count(*) AS traces FROM drops WHERE selection IN (SELECT id FROM newest)
         GROUP BY ALL ORDER BY dataset, traces DESC""", [run_id])
 
@@ -93,7 +95,7 @@ def text(lake: Lake, run: dict[str, Any]) -> str:
         f"{r['name']}: {r['rows']:,} rows in {lake.folder / r['path']}" for r in datasets(lake, run_id)])
     parts += _section("accuracy on held-out problems (pass@1, 95 % interval)",
                       [_score(r) for r in evaluations(lake, run_id)])
-    parts += _section("time", [_time(r) for r in timings(lake, run_id)] + _total(lake, run_id))
+    parts += _section("time", [_time(r) for r in timings(lake, run_id)] + total(lake, run_id))
     return "\n".join(parts)
 
 
@@ -118,7 +120,7 @@ def _time(row: dict[str, Any]) -> str:
     return f"{row['stage'] + ', ' + row['part']:<36}{row['seconds']:>8.1f} s{rate}"
 
 
-def _total(lake: Lake, run_id: str) -> list[str]:
+def total(lake: Lake, run_id: str) -> list[str]:
     row = lake.rows("""SELECT count(*) AS traces, sum(t.completion_tokens) AS tokens, sum(t.cost) AS cost,
         sum(t.completion_tokens) FILTER (v.status = 'correct') AS good FROM run_traces t
         LEFT JOIN judged v ON v.trace_id = t.id WHERE t.run_id = $1""", [run_id])[0]

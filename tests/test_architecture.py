@@ -20,12 +20,14 @@ HELPERS = {"factory.columns", "factory.guard", "factory.models", "factory.though
 EXCEPTIONS = {
     ("factory.students.pretrain", "factory.sources.worlds"):
         "a program that makes the bundled teacher out of the worlds' own solutions, and no plugin",
+    ("factory.measures.overthinking", "verifiers.answers"): "it asks whether a solution in the thinking is right",
+    ("factory.measures.overthinking", "verifiers.math_equal"): "the same",
 }
 
 HOMES = {
     "prefect": ("flows.",), "prefect_ray": ("flows.",), "prefect_dask": ("flows.",),
     "torch": ("factory.students.",), "transformers": ("factory.students.",), "trl": ("factory.students.",),
-    "tokenizers": ("factory.students.",), "accelerate": ("factory.students.",),
+    "tokenizers": ("factory.students.", "factory.measures.token_length"), "accelerate": ("factory.students.",),
     "duckdb": ("factory.lake",), "openai": ("factory.teachers.openai_api",), "vllm": (),
     "sympy": ("verifiers.",), "math_verify": ("verifiers.",), "latex2sympy2_extended": ("verifiers.",),
 }

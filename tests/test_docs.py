@@ -189,7 +189,7 @@ def replacements(name: str, folder: Path) -> list[str]:
     (rows / "README.md").write_text("---\nconfigs:\n- config_name: main\n  data_files: train.jsonl\n---\n")
     (folder / "problems.jsonl").write_text('{"problem": "What is 1 + 1?", "answer": "2"}\n')
     teacher = f"teacher.model={model}"
-    return {"demo": [teacher, f"students.0.base={model}"],
+    return {"demo": [teacher, f"students.0.base={model}", *(f"datasets.{i}.template=none" for i in (0, 1))],
             "gsm8k_tiny": [teacher, f"problems.0.path={folder / 'problems.jsonl'}"],
             "gsm8k_vllm": [teacher, f"problems.0.dataset={rows}"]}.get(name, [])
 

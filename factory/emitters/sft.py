@@ -2,16 +2,18 @@
 
 from typing import Any
 
+from factory.emitters import Thinking, answered, asked, correct
 from factory.records import Pick
 
+VERSION = 2
 
-def sft(pick: Pick, *, system: str = "", prefix: str = "", suffix: str = "") -> dict[str, Any]:
-    """The assistant's turn is the raw text as it came, thinking included.
+
+def sft(pick: Pick, *, system: str = "", prefix: str = "", suffix: str = "", thinking: Thinking = "inline"
+        ) -> dict[str, Any]:
+    """The assistant's turn is the raw text as it came, thinking included, unless `thinking` says another form.
 
     `system`, `prefix` and `suffix`: those of the strategy, when the student should see what the teacher was asked.
     """
-    chosen = pick.chosen
-    messages = [{"role": "system", "content": system}] if system else []
-    messages += [{"role": "user", "content": prefix + chosen.prompt + suffix},
-                 {"role": "assistant", "content": chosen.raw}]
-    return {"messages": messages, "trace_id": chosen.trace_id, "problem_id": chosen.problem_id}
+    chosen = correct(pick, "sft")
+    return {"messages": [*asked(pick, system, prefix, suffix), answered(chosen, thinking)],
+            "trace_id": chosen.trace_id, "problem_id": chosen.problem_id}

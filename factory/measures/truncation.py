@@ -7,5 +7,7 @@ VERSION = 1
 
 def truncation(problem: Problem, trace: Trace) -> float:
     raw = trace.completion.raw
-    unclosed = raw.rfind("<think>") > raw.rfind("</think>")
-    return float(trace.completion.finish_reason == "length" or unclosed)
+    last = raw.rfind("think>")  # one search for both tags: the text is long
+    while last > 0 and raw[last - 1] not in "</":
+        last = raw.rfind("think>", 0, last)
+    return float(trace.completion.finish_reason == "length" or (last > 0 and raw[last - 1] == "<"))

@@ -1,7 +1,8 @@
 """Preference pairs: a correct trace over a wrong one of the same problem, both finished, each used at most once.
 
 `shared_prefix` takes the pairs that part latest: they differ in the step that went wrong and in little else, and they
-train DPO best here. An `undecided` trace is on neither side.
+train DPO best here. `min_shared` keeps those alone that part late enough for a preference between single steps, as
+Step-DPO (Lai et al. 2024) trains; the emitter `dpo` marks where. An `undecided` trace is on neither side.
 """
 
 from bisect import bisect_left
@@ -10,7 +11,9 @@ from typing import Literal
 
 from factory.protocols import UserError
 from factory.records import Candidate, Pick
-from factory.selection import distinct, plain
+from factory.selection import check_pairs, each_once, finished, plain, ratio
+
+VERSION = 2
 
 
 def pairs(
@@ -19,26 +22,19 @@ def pairs(
     per_problem: int = 1,
     max_length_ratio: float = 3.0,
     prefer: Literal["shared_prefix", "shortest"] = "shared_prefix",
+    min_shared: int = 0,
 ) -> list[Pick]:
-    """`max_length_ratio`: pairs of more unequal length (characters) are left out, else DPO learns the length."""
+    """`max_length_ratio`: pairs of more unequal length (characters) are left out, else DPO learns the length.
+    `min_shared`: characters that both begin with in common, at least."""
     if prefer not in ("shared_prefix", "shortest"):
         raise UserError(f"pairs cannot prefer '{prefer}': use shared_prefix or shortest")
-    if per_problem < 1 or max_length_ratio < 1:
-        raise UserError("pairs needs per_problem and max_length_ratio of 1 or more")
-    possible = [(c, w) for c in _finished(candidates, "correct") for w in _finished(candidates, "wrong")
-                if _ratio(c, w) <= max_length_ratio and plain(c.raw) != plain(w.raw)]
+    check_pairs(per_problem, max_length_ratio)
+    possible = [(c, w) for c in finished(candidates, "correct") for w in finished(candidates, "wrong")
+                if ratio(c, w) <= max_length_ratio and plain(c.raw) != plain(w.raw)]
     order = _by_shared_prefix if prefer == "shared_prefix" else _by_length
-    return _each_once(sorted(possible, key=order), per_problem, prefer)
-
-
-def _finished(candidates: Sequence[Candidate], status: str) -> list[Candidate]:
-    """Those of `status` with a response and, where it was measured, no truncation."""
-    those = (c for c in candidates if c.status == status and c.response.strip() and not c.measures.get("truncation"))
-    return distinct(sorted(those, key=lambda c: c.trace_id))
-
-
-def _ratio(a: Candidate, b: Candidate) -> float:
-    return max(len(a.raw), len(b.raw)) / max(1, min(len(a.raw), len(b.raw)))
+    ordered = ((c, w, shared_prefix(c.raw, w.raw)) for c, w in sorted(possible, key=order))
+    return each_once(((c, w, f"correct over wrong by {prefer}, {common} characters in common")
+                      for c, w, common in ordered if common >= min_shared), per_problem)
 
 
 def shared_prefix(a: str, b: str) -> int:
@@ -52,14 +48,3 @@ def _by_shared_prefix(pair: tuple[Candidate, Candidate]) -> tuple[int, str, str]
 
 def _by_length(pair: tuple[Candidate, Candidate]) -> tuple[int, int, str, str]:
     return pair[0].completion_tokens, pair[1].completion_tokens, pair[0].trace_id, pair[1].trace_id
-
-
-def _each_once(ordered: Sequence[tuple[Candidate, Candidate]], at_most: int, prefer: str) -> list[Pick]:
-    picks: list[Pick] = []
-    used: set[str] = set()
-    for chosen, rejected in ordered:
-        if len(picks) < at_most and not used & {chosen.trace_id, rejected.trace_id}:
-            used |= {chosen.trace_id, rejected.trace_id}
-            common = shared_prefix(chosen.raw, rejected.raw)
-            picks.append(Pick(chosen, rejected, f"correct over wrong by {prefer}, {common} characters in common"))
-    return picks

@@ -3,11 +3,13 @@
 A rule is a named line of SQL over `COLUMNS` and the recipe's measures. A trace is dropped under the name of the first
 rule it does not fulfil. `undecided` traces are never used. A selection's id is a hash of what it chose from and how, so
 a changed threshold makes a new selection and recomputes nothing that a model or a verifier made.
+
+Texts pass by in parts; only ids and numbers are in memory for all traces at once.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 from factory import plugins
@@ -16,63 +18,100 @@ from factory.protocols import UserError
 from factory.recipe import DatasetSpec, Plugin, Recipe
 from factory.records import Candidate, Pick, canonical, content_id
 from factory.run import Run
+from factory.stages import cuts
+from factory.stages.mixture import Picked, mix
 
 COLUMNS = ("trace_id", "problem_id", "prompt", "raw", "thinking", "response", "status", "answer", "grade",
            "finish_reason", "prompt_tokens", "completion_tokens", "thinking_tokens", "mean_logprob", "seconds",
-           "sample", "source", "domain", "split", "licence", "meta", "verifier", "pass_rate")
-"""What a rule may name besides the measures; `pass_rate` is the share of its problem's traces that are correct."""
+           "sample", "source", "domain", "split", "licence", "meta", "verifier", "pass_rate", "band",
+           "answer_entropy", "guessable")
+"""What a rule may name besides the measures; `pass_rate` is the share of its problem's traces that are correct, and
+`band` names it: never (0), hard (up to a third), medium, easy (over two thirds), always (1). `answer_entropy` is that
+of its answers as written, in bits; `guessable` whether it was right without thinking, in at most 80 characters, within
+its first 8 tries (Kimi k1.5 2025, §2.1, leaves such problems out)."""
+
+BATCH, TEXTS, PART = 2000, 20_000, 50_000
+"""Problems whose picks are settled together, texts that are in memory together, rows of a part of `picks`, `drops`."""
 
 
 def choose(run: Run) -> dict[str, str]:
     """Make the picks and drops of every dataset that lacks them; returns dataset name -> selection id."""
-    return {spec.name: _choose_one(run, spec) for spec in run.recipe.datasets}
+    made = {}
+    for spec in run.recipe.datasets:
+        with contextlib.closing(run.lake.connect()) as candidates:  # and its tables are gone
+            made[spec.name] = _choose_one(run, spec, candidates)
+    return made
 
 
-def _choose_one(run: Run, spec: DatasetSpec) -> str:
+def _choose_one(run: Run, spec: DatasetSpec, candidates: Any) -> str:
     try:
-        selection = selection_id(run, spec)
+        _make_candidates(run, spec, candidates)
     except QueryError as error:  # it is SQL, and it does not fit the values that there are
         raise UserError(f"a rule cannot be computed: {complaint(error)}; mend it in [rules], where try_cast helps with "
                         "a value that may be no number") from error
+    selection = _selection_id(run, spec, candidates)
     if selection in run.lake.ids("selections"):
         return selection
     with run.timed("choose") as counts:
-        picks, drops = _select(run, spec, selection)
-        run.lake.append_new("drops", drops)
-        run.lake.append_new("picks", picks)
+        picked, reasons = _select(run, spec, candidates)
+        if spec.mixture:
+            picked, left = mix(spec.name, spec.mixture, picked)
+            reasons |= {one.of: reason for one, reason in left}
+        picks, drops = _note(run, spec, selection, picked, reasons, candidates)
         # Written last: a selection that is listed is whole.
         run.lake.append("selections", [dict(
             id=selection, run_id=run.id, dataset=spec.name, selector=canonical(spec.selector.model_dump()),
-            rules=canonical(run.recipe.rules), picks=len(picks), drops=len(drops), created=now())])
-        counts["rows"] = len(picks) + len(drops)
+            rules=canonical(run.recipe.rules), picks=picks, drops=drops, created=now())])
+        counts["rows"] = picks + drops
     return selection
 
 
-def selection_id(run: Run, spec: DatasetSpec) -> str:
+# -- the candidates, in SQL ------------------------------------------------------------------------------------------
+
+
+def _make_candidates(run: Run, spec: DatasetSpec, cursor: Any) -> None:
+    """Make the cursor's table `candidates`: what decides about each trace, without its text."""
+    seen = ", ".join(["trace_id", "problem_id", "status", "answer", "completion_tokens", "dropped",
+                      *(_column(m) for m in run.recipe.measures)])
+    cursor.execute(f"""CREATE TEMP TABLE candidates AS SELECT {seen}, coalesce(({_bucket(spec)})::VARCHAR, '') AS bucket
+        FROM ({candidates_sql(run.recipe)})""", [run.id])
+
+
+def _bucket(spec: DatasetSpec) -> str:
+    return spec.mixture.by if spec.mixture and spec.mixture.by else "''"
+
+
+def _selection_id(run: Run, spec: DatasetSpec, candidates: Any) -> str:
     """Hash of the rules, the selector and every candidate with its verdict and measures: what a selector sees."""
-    state = hashlib.blake2b(digest_size=16)
-    seen = ", ".join(["trace_id", "status", "answer", "dropped", *(_column(m) for m in run.recipe.measures)])
-    query = f"SELECT {seen} FROM ({candidates_sql(run.recipe)}) ORDER BY trace_id"
-    for row in run.lake.sql(query, [run.id]).fetchall():
-        state.update(repr(row).encode())
+    seen = ", ".join(["trace_id", "status", "answer", "dropped", "bucket",
+                      *(_column(m) for m in run.recipe.measures)])
+    state = candidates.execute(f"SELECT bit_xor(md5_number(row({seen})::VARCHAR)) FROM candidates").fetchone()
+    mixture = spec.mixture.model_dump() if spec.mixture else None
     return content_id("selection", run.id, spec.name, canonical(spec.selector.model_dump()),
-                      plugins.version("selector", spec.selector.plugin), state.hexdigest())
+                      plugins.version("selector", spec.selector.plugin), mixture, str(state[0]))
 
 
 def candidates_sql(recipe: Recipe) -> str:
     """SQL ($1 = run id) of all candidates with their measures and `dropped`: the rule that they fail first, or NULL."""
     cases = " ".join(f"WHEN NOT coalesce(({rule}), false) THEN {_quote(name)}" for name, rule in recipe.rules.items())
+    judged = """FROM run_traces t JOIN problems p ON p.id = t.problem_id
+                LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier"""
     return f"""
         WITH measured AS ({_measures_sql(recipe.measures)}),
+        rates AS (SELECT t.problem_id AS problem, avg(CASE WHEN v.status = 'correct' THEN 1 ELSE 0 END) AS pass_rate,
+                   entropy(v.answer) AS answer_entropy, coalesce(bool_or(v.status = 'correct' AND t.thinking = '' AND
+                       length(trim(t.raw)) <= 80 AND t.sample < 8), false) AS guessable
+            {judged} WHERE t.run_id = $1 GROUP BY 1),
         candidates AS (
             SELECT t.id AS trace_id, t.problem_id, p.prompt, t.raw, t.thinking, t.response,
                    coalesce(v.status, 'undecided') AS status, v.answer, v.grade, t.finish_reason, t.prompt_tokens,
                    t.completion_tokens, t.thinking_tokens, t.mean_logprob, t.seconds, t.sample, p.source, p.domain,
-                   p.split, p.licence, p.meta, p.verifier,
-                   avg(CASE WHEN v.status = 'correct' THEN 1 ELSE 0 END) OVER (PARTITION BY t.problem_id) AS pass_rate,
+                   p.split, p.licence, p.meta, p.verifier, rates.pass_rate,
+                   CASE WHEN pass_rate = 0 THEN 'never' WHEN pass_rate <= 1/3 THEN 'hard' WHEN pass_rate <= 2/3
+                        THEN 'medium' WHEN pass_rate < 1 THEN 'easy' ELSE 'always' END AS band,
+                   rates.answer_entropy, rates.guessable,
                    measured.* EXCLUDE (trace_id)
-            FROM run_traces t JOIN problems p ON p.id = t.problem_id
-            LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
+            {judged} JOIN rates ON rates.problem = t.problem_id
             LEFT JOIN measured ON measured.trace_id = t.id WHERE t.run_id = $1)
         SELECT *, CASE WHEN status = 'undecided' THEN 'undecided' {cases} END AS dropped FROM candidates"""
 
@@ -106,22 +145,41 @@ def check_rules(lake: Lake, recipe: Recipe) -> None:
         except QueryError as error:
             raise UserError(f"the rule '{name}' ({rule}) is not valid: {complaint(error)}; a rule is one SQL condition "
                             f"over: {', '.join(names)}") from error
+    for spec in recipe.datasets:
+        try:
+            lake.sql(f"SELECT count(({_bucket(spec)})::VARCHAR) FROM ({candidates_sql(recipe)})", [""]).fetchall()
+        except QueryError as error:
+            raise UserError(f"the mixture of the dataset '{spec.name}' goes by {_bucket(spec)}, which is not valid: "
+                            f"{complaint(error)}; it is SQL over: {', '.join(names)}") from error
 
 
-def _select(run: Run, spec: DatasetSpec, selection: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+# -- the choice ------------------------------------------------------------------------------------------------------
+
+
+def _select(run: Run, spec: DatasetSpec, candidates: Any) -> tuple[list[Picked], dict[str, str]]:
+    """The selector's picks of every problem, and why a trace that it wanted cannot be used."""
     selector = plugins.bind("selector", spec.selector.plugin, spec.selector.params)
-    picks: list[dict[str, Any]] = []
-    drops: list[dict[str, Any]] = []
-    for rows in _problems(run):
-        kept = [_candidate(run.recipe, row) for row in rows if row["dropped"] is None]
-        chosen = _chosen(spec, selector, kept)
-        _refuse_undecided(spec, chosen)
-        picks += [_pick_row(run, spec, selection, pick) for pick in chosen]
-        used = {c.trace_id for pick in chosen for c in (pick.chosen, pick.rejected) if c}
-        unused = [row for row in rows if row["trace_id"] not in used]
-        drops += [_drop_row(run, spec, selection, row["trace_id"],
-                            row["dropped"] or f"not chosen by {spec.selector.plugin}") for row in unused]
-    return picks, drops
+    picked: list[Picked] = []
+    reasons: dict[str, str] = {}
+    problems = _problems(run, candidates)
+    while batch := list(islice(problems, BATCH)):
+        kept = {c.trace_id: c for group, _ in batch for c in group}
+        buckets = {trace: bucket for _, more in batch for trace, bucket in more.items()}
+        wanted = [pick for group, _ in batch for pick in _chosen(spec, selector, group)]
+        _refuse_strangers(spec, kept, wanted)
+        for before, after, why in cuts.settle(run, kept, wanted):
+            if why:
+                reasons[before.chosen.trace_id] = why
+            else:
+                picked.append(_without_texts(before, after, buckets))
+    return picked, reasons
+
+
+def _without_texts(before: Pick, after: Pick, buckets: Mapping[str, str]) -> Picked:
+    chosen, rejected, of = after.chosen, after.rejected, before.rejected
+    return Picked(chosen.trace_id, rejected.trace_id if rejected else None, after.why, chosen.problem_id,
+                  before.chosen.trace_id, of.trace_id if of else None, buckets[before.chosen.trace_id],
+                  chosen.completion_tokens)
 
 
 def _chosen(spec: DatasetSpec, selector: Callable[..., Sequence[Pick]], kept: list[Candidate]) -> Sequence[Pick]:
@@ -131,34 +189,86 @@ def _chosen(spec: DatasetSpec, selector: Callable[..., Sequence[Pick]], kept: li
         raise UserError(f"the selector '{spec.selector.plugin}': {error}") from error
 
 
-def _problems(run: Run) -> Iterator[list[dict[str, Any]]]:
-    """The candidates, one list a problem."""
-    rows = run.lake.rows(f"{candidates_sql(run.recipe)} ORDER BY problem_id, trace_id", [run.id])
-    for _, group in groupby(rows, key=lambda row: row["problem_id"]):
-        yield list(group)
+def _problems(run: Run, candidates: Any) -> Iterator[tuple[list[Candidate], dict[str, str]]]:
+    """The candidates that pass the rules, one list a problem, and the bucket of each."""
+    names = [m.plugin.rpartition(".")[2] for m in run.recipe.measures]
+    for number in range(_group(run, candidates)):
+        files = [row[0] for row in candidates.execute(
+            "SELECT DISTINCT filename FROM kept WHERE part = $1 ORDER BY 1", [number]).fetchall()]
+        rows = candidates.execute(f"""SELECT k.trace_id, k.problem_id, k.prompt, t.raw, t.thinking, t.response,
+                k.status, k.answer, k.completion_tokens, k.bucket {"".join(f', k."{name}"' for name in names)}
+            FROM read_parquet($1) t JOIN kept k ON k.trace_id = t.id WHERE k.part = $2""", [files, number]).fetchall()
+        rows.sort(key=lambda row: (row[1], row[0]))
+        for _, group in groupby(rows, key=lambda row: row[1]):
+            found = [(_candidate(row, names), row[9]) for row in group]
+            yield [c for c, _ in found], {c.trace_id: bucket for c, bucket in found}
 
 
-def _candidate(recipe: Recipe, row: dict[str, Any]) -> Candidate:
-    named = {m.plugin.rpartition(".")[2] for m in recipe.measures}
-    measures = {name: row[name] for name in named if row[name] is not None}
-    plain = {name: row[name] for name in Candidate.__dataclass_fields__ if name != "measures"}
+def _group(run: Run, candidates: Any) -> int:
+    """Make the table `kept`: what passed the rules, in parts of whole problems whose texts lie in few files.
+
+    Returns how many parts. A run that asks problem after problem leaves a problem's traces in one or two files, so
+    nearly every file is read once, and memory holds one part. To sort the texts themselves took half a minute more.
+    """
+    run.lake.compact()
+    traces = run.lake.folder / "tables" / "traces" / "*.parquet"
+    candidates.execute(f"""CREATE OR REPLACE TEMP TABLE kept AS
+        WITH placed AS (SELECT c.*, t.filename FROM candidates c
+            JOIN read_parquet($1, filename = true) t ON t.id = c.trace_id WHERE c.dropped IS NULL),
+        problem AS (SELECT problem_id, min(filename) AS first, count(*) AS traces FROM placed GROUP BY 1),
+        parts AS (SELECT problem_id, (sum(traces) OVER (ORDER BY first, problem_id)) // {TEXTS} AS part FROM problem)
+        SELECT placed.*, parts.part, p.prompt FROM placed JOIN parts USING (problem_id)
+        JOIN problems p ON p.id = problem_id ORDER BY part""", [str(traces)])
+    last = candidates.execute("SELECT max(part) FROM kept").fetchone()[0]
+    return 0 if last is None else int(last) + 1
+
+
+def _candidate(row: Sequence[Any], names: Sequence[str]) -> Candidate:
+    raw = row[3] or ""
     # An endpoint that reports no usage still has to be ordered by length: characters order like tokens.
-    plain["completion_tokens"] = plain["completion_tokens"] or len(row["raw"])
-    return Candidate(**plain, measures=measures)
+    return Candidate(row[0], row[1], row[2], raw, row[4] or "", row[5] or "", row[6], row[7], row[8] or len(raw),
+                     {name: value for name, value in zip(names, row[10:], strict=True) if value is not None})
 
 
-def _refuse_undecided(spec: DatasetSpec, picks: Sequence[Pick]) -> None:
-    for pick in picks:
-        sides = [pick.chosen.status, pick.rejected.status if pick.rejected else "wrong"]
-        if "undecided" in sides:
+def _refuse_strangers(spec: DatasetSpec, kept: Mapping[str, Candidate], picks: Iterable[Pick]) -> None:
+    """A private selector is anybody's code: what it gives back is looked at before it is used."""
+    for side in (side for pick in picks for side in cuts.sides(pick)):
+        if side.trace_id not in kept:
+            raise UserError(f"the selector '{spec.selector.plugin}' used a trace that it was not given: it has to pick "
+                            "among its candidates")
+        if side.status == "undecided" and not cuts.is_cut(side, kept[side.trace_id]):
             raise UserError(f"the selector '{spec.selector.plugin}' used an undecided trace: that is never trained on")
 
 
-def _pick_row(run: Run, spec: DatasetSpec, selection: str, pick: Pick) -> dict[str, Any]:
-    rejected = pick.rejected.trace_id if pick.rejected else None
-    return dict(id=content_id("pick", selection, pick.chosen.trace_id, rejected), selection=selection, run_id=run.id,
-                dataset=spec.name, problem_id=pick.chosen.problem_id, chosen=pick.chosen.trace_id, rejected=rejected,
-                why=pick.why)
+# -- what is noted ---------------------------------------------------------------------------------------------------
+
+
+def _note(run: Run, spec: DatasetSpec, selection: str, picked: Sequence[Picked], reasons: Mapping[str, str],
+          candidates: Any) -> tuple[int, int]:
+    """Append the picks, and a drop for every trace that is in none of them; returns how many of each."""
+    used = {trace for one in picked for trace in (one.of, one.rejected_of)}
+    dropped = candidates.execute("SELECT trace_id, dropped FROM candidates ORDER BY trace_id")
+    blocks = iter(lambda: dropped.fetchmany(PART), [])
+    otherwise = f"not chosen by {spec.selector.plugin}"
+    drops = (_drop_row(run, spec, selection, trace, rule or reasons.get(trace, otherwise))
+             for block in blocks for trace, rule in block if trace not in used)
+    picks = (_pick_row(run, spec, selection, one) for one in picked)
+    return _append(run.lake, "picks", selection, picks), _append(run.lake, "drops", selection, drops)
+
+
+def _append(lake: Lake, table: str, selection: str, rows: Iterator[dict[str, Any]]) -> int:
+    """In parts, but for the rows that a run which crashed here has left; returns how many there are now."""
+    have = {row[0] for row in lake.sql(f"SELECT id FROM {table} WHERE selection = $1", [selection]).fetchall()}
+    count = 0
+    while part := list(islice(rows, PART)):
+        lake.append(table, [row for row in part if row["id"] not in have])
+        count += len(part)
+    return count
+
+
+def _pick_row(run: Run, spec: DatasetSpec, selection: str, one: Picked) -> dict[str, Any]:
+    return dict(id=content_id("pick", selection, one.chosen, one.rejected), selection=selection, run_id=run.id,
+                dataset=spec.name, problem_id=one.problem_id, chosen=one.chosen, rejected=one.rejected, why=one.why)
 
 
 def _drop_row(run: Run, spec: DatasetSpec, selection: str, trace_id: str, reason: str) -> dict[str, Any]:

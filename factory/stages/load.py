@@ -1,5 +1,6 @@
 """problems: sources -> the tables `problems` and `members`. A problem whose own reference fails its own verifier, and
-a row that is no problem, are set aside with the reason."""
+a row that is no problem, are set aside with the reason; so are duplicates and what meets a benchmark, if the recipe
+wants it (`factory.stages.screen`)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from factory.protocols import BadRow, UserError
 from factory.recipe import Plugin
 from factory.records import Problem, content_id
 from factory.run import Run
+from factory.stages import screen
 from verifiers.pool import Case, Pool, version
 
 BATCH = 1000
@@ -19,10 +21,13 @@ BATCH = 1000
 
 def load(run: Run) -> None:
     """Load the recipe's problems (part `train`) and its held-out ones (part `evaluate`)."""
+    screened = screen.screens_problems(run.recipe)
     with run.timed("load") as counts:
-        counts["rows"] = sum(_load_part(run, spec, "train") for spec in run.recipe.problems)
+        counts["rows"] = sum(_load_part(run, spec, "loaded" if screened else "train") for spec in run.recipe.problems)
         if run.recipe.evaluate:
             counts["rows"] += _load_part(run, run.recipe.evaluate.problems, "evaluate")
+    if screened:
+        screen.problems(run)
     _refuse_overlap(run)
 
 

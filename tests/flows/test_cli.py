@@ -126,7 +126,8 @@ def test_every_command_has_help_that_explains_each_argument(command: list[str],
 
 def test_the_commands_are_those_of_the_issue() -> None:
     assert {command[0] for command in commands()} >= {
-        "run", "check", "demo", "status", "sql", "show", "verify", "train", "evaluate", "export", "schedule", "teacher"}
+        "run", "check", "demo", "status", "sql", "show", "verify", "train", "evaluate", "export", "schedule", "teacher",
+        "report", "explain"}
 
 
 def test_a_run_ends_with_the_funnel_the_datasets_and_a_picture(place: Path) -> None:
@@ -188,6 +189,22 @@ def test_show_is_readable_and_takes_the_beginning_of_an_id(ask: Callable[..., st
     shown = ask("show", trace["id"])
     assert all(text in shown for text in (trace["thinking"], trace["response"], "verdict", "── prompt ──"))
     assert ask("show", trace["id"][:20]) == ask("show", trace["id"].removeprefix("b1-")[:17]) == shown
+
+
+def test_explain_says_what_became_of_a_trace(ask: Callable[..., str]) -> None:
+    [trace] = json.loads(ask("sql", "select chosen from picks where dataset = 'sft' limit 1", "--format", "json"))
+    said = ask("explain", trace["chosen"][:20])
+    assert "  dataset sft: kept as chosen by shortest: " in said
+    assert "  passes  short: length < 3000   [length = " in said
+
+
+def test_report_writes_a_page_where_it_is_told_to_or_into_the_lake(ask: Callable[..., str], place: Path, tmp_path: Path
+                                                                   ) -> None:
+    assert ask("report", "small", "--out", str(tmp_path / "page.html")) == f"{tmp_path}/page.html\n"
+    assert ask("report") == f"{place}/lake/plots/small.html\n"
+    page = (tmp_path / "page.html").read_text()
+    assert page == (place / "lake/plots/small.html").read_text()
+    assert "<title>small</title>" in page
 
 
 def test_export_copies_every_dataset_once(ask: Callable[..., str], place: Path, tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """Each measure on the smallest text that shows what it counts; all of them are numbers on any text."""
 
 import math
-from importlib import import_module
-from typing import Any
 
 import pytest
 
+from factory import plugins
 from factory.measures.boxed import boxed
 from factory.measures.length import length
 from factory.measures.reflection import reflection
@@ -15,6 +14,7 @@ from factory.measures.truncation import truncation
 from factory.records import Completion, Problem, Request, Trace
 
 PROBLEM = Problem("1+1?", "2")
+NEED_MORE = ("token_length", "log_probability")  # a tokenizer, log-probabilities
 
 
 def trace(raw: str, response: str | None = None, finish_reason: str = "stop", completion_tokens: int = 0) -> Trace:
@@ -66,9 +66,16 @@ def test_boxed_is_one_whole_box_in_the_response(response: str, value: float) -> 
     assert boxed(PROBLEM, trace(response)) == value
 
 
-@pytest.mark.parametrize("name", ["length", "tokens", "repetition", "truncation", "reflection", "boxed"])
-@pytest.mark.parametrize("raw", ["", " ", "<think>", "\\boxed{", "思考" * 50, "{" * 1000, "wait " * 1000])
+@pytest.mark.parametrize("name", [name for name in plugins.names("measure") if name not in NEED_MORE])
+@pytest.mark.parametrize("raw", [
+    "", " ", "<think>", "</think>", "\\boxed{", "思考" * 50, "{" * 1000, "wait " * 1000, "a" * 1000, "\ud800", "“–”…",
+    "```", "answer:", "é" * 40, "\u2003", "<think>\n</think>\n", "Wait, " * 300 + "the answer is 2.",
+])
 def test_every_measure_has_a_version_and_is_a_number_on_any_text(name: str, raw: str) -> None:
-    module: Any = import_module(f"factory.measures.{name}")
-    value = getattr(module, name)(PROBLEM, trace(raw))
-    assert module.VERSION == 1 and isinstance(value, float) and math.isfinite(value)
+    value = plugins.function("measure", name)(PROBLEM, trace(raw))
+    assert plugins.module("measure", name).VERSION >= 1 and isinstance(value, float) and math.isfinite(value)
+
+
+@pytest.mark.parametrize("name", plugins.names("measure"))
+def test_every_measure_says_what_it_is(name: str) -> None:
+    assert plugins.module("measure", name).__doc__

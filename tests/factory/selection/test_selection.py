@@ -7,15 +7,26 @@ from typing import Any
 
 import pytest
 
+from factory import plugins
 from factory.protocols import UserError
 from factory.records import Candidate, Pick
+from factory.selection.best_over_worst import best_over_worst
+from factory.selection.diverse import diverse
+from factory.selection.diverse_solutions import diverse_solutions
 from factory.selection.everything_correct import everything_correct
+from factory.selection.first_solution import first_solution
+from factory.selection.labelled import labelled
 from factory.selection.longest import longest
 from factory.selection.pairs import pairs
+from factory.selection.rankings import rankings
+from factory.selection.shorter import shorter
 from factory.selection.shortest import shortest
+from factory.selection.silc import silc
 
 Select = Callable[..., Sequence[Pick]]
-ALL: list[Select] = [shortest, longest, everything_correct, pairs]
+ALL: list[Select] = [shortest, longest, everything_correct, pairs, diverse]
+EVERY: list[Select] = [*ALL, labelled, first_solution, diverse_solutions, shorter, silc, rankings,
+                       lambda candidates: best_over_worst(candidates, score="score")]
 
 
 def candidate(trace_id: str, status: str = "correct", tokens: int = 10, raw: str = "", **more: Any) -> Candidate:
@@ -25,6 +36,10 @@ def candidate(trace_id: str, status: str = "correct", tokens: int = 10, raw: str
 
 def ids(picks: Sequence[Pick]) -> list[str]:
     return [p.chosen.trace_id for p in picks]
+
+
+def test_every_selector_is_tested_here() -> None:
+    assert {"best_over_worst", *(f.__name__ for f in EVERY[:-1])} == set(plugins.names("selector"))
 
 
 def test_a_candidate_has_no_reference_to_leak() -> None:
@@ -39,7 +54,18 @@ def test_undecided_is_never_chosen_and_never_rejected(select: Select) -> None:
     assert {c.trace_id for p in sides for c in (p.chosen, p.rejected) if c} <= {"a", "c"}
 
 
-@pytest.mark.parametrize("select", ALL)
+@pytest.mark.parametrize("select", EVERY)
+def test_no_selector_uses_an_undecided_trace_or_depends_on_the_order(select: Select) -> None:
+    said = "So the answer is 2.\nWait, let me check: it is 2."
+    five = [candidate(name, status, tokens, f"{said} {name} {'x ' * tokens}", measures={"score": tokens})
+            for name, status, tokens in (("a", "correct", 60), ("b", "undecided", 10), ("c", "correct", 90),
+                                         ("d", "wrong", 50), ("e", "undecided", 200))]
+    picks = [list(select(order)) for order in itertools.permutations(five)]
+    assert all(p == picks[0] for p in picks) and picks[0]
+    assert {c.trace_id for p in picks[0] for c in (p.chosen, p.rejected) if c} <= {"a", "c", "d"}
+
+
+@pytest.mark.parametrize("select", EVERY)
 def test_no_candidates_no_picks(select: Select) -> None:
     assert list(select([])) == []
 
@@ -57,7 +83,7 @@ def test_none_per_problem_is_refused(select: Select) -> None:
         select([candidate("a")], per_problem=0)
 
 
-@pytest.mark.parametrize("select", [shortest, longest, everything_correct])
+@pytest.mark.parametrize("select", [shortest, longest, everything_correct, diverse])
 def test_a_text_is_taken_once_whatever_its_blanks_and_case(select: Select) -> None:
     twins = [candidate("a", raw="It is 2."), candidate("b", raw="it is\n 2. "), candidate("c", raw="It is 3.")]
     assert ids(select(twins, per_problem=9)) == ["a", "c"]

@@ -1,11 +1,13 @@
 """picks: by rules with names, never `undecided`, and blind to gold."""
 
+import importlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from factory import plugins
 from factory.lake import Lake
 from factory.protocols import UserError
 from factory.run import Run
@@ -179,7 +181,11 @@ def test_a_new_value_of_a_measure_makes_a_new_selection(judged: Make, private: P
 
 def test_the_picks_are_the_same_when_every_reference_is_another_text(judged: Make) -> None:
     """Gold-blindness: after verification nothing looks at a reference any more."""
-    datasets = [SFT, DPO, {"name": "all", "selector": "everything_correct", "emitter": "sft"}]
+    selectors = [name for name in plugins.names("selector") if name != "best_over_worst"]
+    datasets = [SFT, DPO, *({"name": name, "selector": name, "emitter": "sft"} for name in selectors),
+                {"name": "best", "selector": {"plugin": "best_over_worst", "score": "length"}, "emitter": "dpo"},
+                {"name": "mixed", "selector": "labelled", "emitter": "kto",
+                 "mixture": {"by": "band", "rows": 5, "prefer": "long"}}]
     run = judged(datasets=datasets, measures=["length", "repetition", "truncation", "reflection", "boxed", "tokens"])
     [part] = [p for p in (run.lake.folder / "tables/problems").glob("*.parquet") if "schema" not in p.name]
     rows = run.lake.rows("SELECT * FROM problems")
@@ -192,4 +198,116 @@ def test_the_picks_are_the_same_when_every_reference_is_another_text(judged: Mak
                 file.unlink()
     after = {name: picks(run, selection) for name, selection in choose.choose(run).items()}
     assert json.dumps(after) == json.dumps(before)
-    assert all(before.values())
+    assert {name for name, found in before.items() if not found} <= {"shorter", "silc"}  # the sides are equally long
+
+
+def test_a_trace_of_another_teacher_is_on_no_side_of_a_pair(judged: Make) -> None:
+    run = judged(datasets=[DPO, {"name": "kto", "selector": {"plugin": "labelled", "per_problem": 99},
+                                 "emitter": "kto"}])
+    mine = run.lake.ids("traces")
+    rows = run.lake.rows("SELECT * FROM traces")
+    run.lake.append("traces", [dict(row, id="other" + row["id"], teacher="another") for row in rows])
+    run.lake.append("verdicts", [dict(row, id="other" + row["id"], trace_id="other" + row["trace_id"])
+                                 for row in run.lake.rows("SELECT * FROM verdicts")])
+    for selection in choose.choose(run).values():
+        assert {side for one in picks(run, selection) for side in one[:2] if side} <= mine
+
+
+def test_a_selector_that_makes_up_a_trace_is_refused(judged: Make, private: Private) -> None:
+    name = private("maker", "from dataclasses import replace\nfrom factory.records import Pick\n"
+                            "def maker(cs): return [Pick(replace(cs[0], trace_id='x'), None, '')]")
+    with pytest.raises(UserError, match="used a trace that it was not given"):
+        choose.choose(judged(datasets=[{"name": "x", "selector": name, "emitter": "sft"}]))
+
+
+def test_a_candidate_has_the_texts_of_its_trace(judged: Make, private: Private) -> None:
+    seen = private("seen", "from factory.records import Pick\nall = {}\n"
+                           "def seen(cs):\n    all.update({c.trace_id: c for c in cs})\n    return []\n")
+    run = judged(datasets=[{"name": "x", "selector": seen, "emitter": "sft"}])
+    texts = [("<think>\U0001f600é 中\u0301\n</think>\n√2 🙂", "\U0001f600é 中\u0301", "√2 🙂"), ("a", "", "a"),
+             ("<think>b", "b", ""), ("raw", "elsewhere", "too"), ("", "", ""), ("none", None, None)]
+    rows = run.lake.rows("SELECT * FROM traces ORDER BY id LIMIT 6")
+    for part in (run.lake.folder / "tables/traces").glob("part-*.parquet"):
+        if "schema" not in part.name:
+            part.unlink()
+    run.lake.append("traces", [dict(row, raw=raw, thinking=thinking, response=response)
+                               for row, (raw, thinking, response) in zip(rows, texts, strict=True)])
+    choose.choose(run)
+    found = {(c.raw, c.thinking, c.response) for c in importlib.import_module(seen).all.values()}
+    assert found == {(raw, thinking or "", response or "") for raw, thinking, response in texts}
+
+
+# -- cuts ------------------------------------------------------------------------------------------------------------
+
+CUTTER = ("from dataclasses import replace\nfrom factory.records import Pick\n"
+          "def cutter(cs, *, words: str, status: str = 'undecided'):\n"
+          "    cut = dict(raw=words, thinking='', response=words, status=status)\n"
+          "    return [Pick(replace(c, **cut), None, 'cut') for c in cs if c.status == 'correct']\n")
+
+
+def cut(private: Private, words: str, **keys: str) -> dict[str, Any]:
+    return {"name": "cut", "selector": {"plugin": private("cutter", CUTTER), "words": words, **keys}, "emitter": "sft"}
+
+
+def test_a_cut_is_judged_and_stored_as_a_trace_of_its_own(judged: Make, private: Private) -> None:
+    run = judged(datasets=[cut(private, "The answer is \\boxed{3}.")])  # of one problem of four
+    selection = choose.choose(run)["cut"]
+    chosen = [row[0] for row in picks(run, selection)]
+    [text] = {row["raw"] for row in run.lake.rows(
+        "SELECT t.* FROM traces t JOIN judged v ON v.trace_id = t.id WHERE t.id IN (SELECT unnest($1)) "
+        "AND v.status = 'correct' AND t.finish_reason = 'cut'", [chosen])}
+    assert text == "The answer is \\boxed{3}."
+    assert reasons(run, selection)["its cut is wrong"] > 0
+    assert run.lake.value("SELECT count(*) FROM run_traces") == 16  # it is no trace of the run: it was not bought
+    assert run.lake.value("SELECT sum(cost) FROM traces WHERE finish_reason = 'cut'") == 0
+
+
+@pytest.mark.parametrize("status", ["correct", "undecided"])
+def test_what_a_selector_says_about_its_cut_counts_for_nothing(judged: Make, private: Private, status: str) -> None:
+    run = judged(datasets=[cut(private, "The answer is \\boxed{77}.", status=status)])
+    selection = choose.choose(run)["cut"]
+    assert picks(run, selection) == [] and set(reasons(run, selection)) == {"its cut is wrong", "not chosen by " + str(
+        run.recipe.datasets[0].selector.plugin)}
+
+
+def test_a_cut_that_is_there_is_neither_stored_nor_judged_again(judged: Make, private: Private,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = cut(private, "The answer is \\boxed{3}.")
+    run = judged(datasets=[spec])
+    choose.choose(run)
+    before = [run.lake.value(f"SELECT count(*) FROM {table}") for table in ("traces", "verdicts")]
+    monkeypatch.setattr("factory.stages.verify.work", None)
+    other = judged(datasets=[spec], rules={"any": "true"})  # another selection of the same cuts
+    assert choose.choose(other)["cut"] != choose.choose(run)["cut"]
+    assert [run.lake.value(f"SELECT count(*) FROM {table}") for table in ("traces", "verdicts")] == before
+
+
+# -- mixtures --------------------------------------------------------------------------------------------------------
+
+
+def test_a_mixture_holds_its_shares_and_says_what_was_left_out(judged: Make, source: Callable[..., dict[str, Any]]
+                                                              ) -> None:
+    sources = [source([(f"Compute {a} + {b}.", str(a + b)) for a in range(8)], name, source=name)
+               for b, name in ((1, "one"), (20, "two"), (40, "three"))]
+    mixture = {"by": "source", "shares": {"one": 0.75, "two": 0.25}, "rows": 8, "per_problem": 1}
+    run = judged(problems=sources, datasets=[{"name": "mixed", "selector": "everything_correct", "emitter": "sft",
+                                              "mixture": mixture}])
+    choose.check_rules(run.lake, run.recipe)
+    selection = choose.choose(run)["mixed"]
+    count = dict(run.lake.sql("""SELECT p.source, count(*) FROM picks k JOIN problems p ON p.id = k.problem_id
+        WHERE selection = $1 GROUP BY 1""", [selection]).fetchall())
+    assert sum(count.values()) >= 4 and count["one"] == 3 * count["two"] and "three" not in count
+    assert {"'three' has no share", "over 1 a problem"} <= set(reasons(run, selection))
+    assert len(picks(run, selection)) + sum(reasons(run, selection).values()) == 96
+
+
+def test_a_mixture_by_what_is_no_column_is_named_in_one_sentence(make_run: Make) -> None:
+    run = make_run(datasets=[{**SFT, "mixture": {"by": "sorce", "rows": 3}}])
+    with pytest.raises(UserError, match="the mixture of the dataset 'sft' goes by sorce, which is not valid"):
+        choose.check_rules(run.lake, run.recipe)
+
+
+def test_another_mixture_is_another_selection(judged: Make) -> None:
+    one, two = (judged(datasets=[{**SFT, "mixture": {"rows": rows}}]) for rows in (1, 2))
+    counts = [len(picks(run, choose.choose(run)["sft"])) for run in (one, two)]
+    assert counts == [1, 2]

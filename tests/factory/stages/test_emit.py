@@ -1,17 +1,21 @@
 """datasets: opened by everybody's reader, whole at every moment, and without a reference in any row."""
 
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as pq
 import pytest
 
 from factory.lake import Lake
 from factory.protocols import UserError
 from factory.run import Run
 from factory.stages import choose, emit
+from factory.stages.dataset_files import Files
 
 Make = Callable[..., Run]
 
@@ -23,8 +27,8 @@ def made(run: Run) -> dict[str, Path]:
     return emit.emit(run, choose.choose(run))
 
 
-def opened(folder: Path) -> list[dict[str, Any]]:
-    return [dict(row) for row in datasets.load_from_disk(str(folder))["train"]]
+def opened(folder: Path, split: str = "train") -> list[dict[str, Any]]:
+    return [dict(row) for row in datasets.load_from_disk(str(folder))[split]]
 
 
 @pytest.mark.parametrize("spec", [SFT, DPO], ids=["sft", "dpo"])
@@ -33,6 +37,11 @@ def test_both_readers_of_datasets_open_it(judged: Make, spec: dict[str, str], tm
     other = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"), split="train")
     assert [dict(row) for row in other] == opened(folder)
     assert len(other) > 0
+
+
+def test_the_parquet_files_hold_the_same_rows(judged: Make) -> None:
+    [folder] = made(judged(datasets=[SFT])).values()
+    assert pq.read_table(folder / "data" / "train").to_pylist() == opened(folder)
 
 
 def test_a_row_is_the_raw_text_of_a_correct_trace(judged: Make) -> None:
@@ -82,7 +91,7 @@ def test_the_same_traces_give_the_same_rows_in_the_same_order(judged: Make, tmp_
     assert digests[0] == digests[1]
 
 
-@pytest.mark.parametrize("moment", ["save_to_disk", "the swap", "the table"])
+@pytest.mark.parametrize("moment", ["the files", "the swap", "the table"])
 def test_a_crash_leaves_the_old_dataset_or_the_new_one(judged: Make, monkeypatch: pytest.MonkeyPatch,
                                                        moment: str) -> None:
     old = judged(datasets=[SFT], rules={"first": "sample < 1"})
@@ -90,8 +99,8 @@ def test_a_crash_leaves_the_old_dataset_or_the_new_one(judged: Make, monkeypatch
     before = opened(folder)
     new = judged(datasets=[SFT])
     with monkeypatch.context() as dying:
-        if moment == "save_to_disk":
-            dying.setattr(datasets.DatasetDict, "save_to_disk", _die)
+        if moment == "the files":
+            dying.setattr(Files, "close", _die)
         elif moment == "the swap":
             dying.setattr(Path, "rename", _die_renaming_a_dataset)
         else:
@@ -130,7 +139,7 @@ def test_an_empty_dataset_says_why_and_opens(judged: Make, capsys: pytest.Captur
 
 
 def test_an_emitter_that_does_not_fit_its_selector_is_one_sentence(judged: Make) -> None:
-    with pytest.raises(UserError, match=r"the emitter 'dpo': the pick of .* has no rejected trace: choose with"):
+    with pytest.raises(UserError, match=r"the emitter 'dpo': the pick of .* has no rejected trace.*: choose with"):
         made(judged(datasets=[{"name": "x", "selector": "shortest", "emitter": "dpo"}]))
 
 
@@ -143,3 +152,133 @@ def test_the_card_names_teacher_rules_and_licences(judged: Make, source: Callabl
 def test_a_dataset_that_was_not_made_is_named(judged: Make) -> None:
     with pytest.raises(UserError, match="the dataset 'sft' of 'small' was not made yet"):
         emit.dataset_folder(judged(datasets=[SFT]), "sft")
+
+
+# -- what is beside the rows -----------------------------------------------------------------------------------------
+
+
+def test_the_card_has_the_funnel_the_sources_the_audit_and_the_cost(judged: Make, source: Callable[..., dict[str, Any]]
+                                                                    ) -> None:
+    run = judged(problems=[source(licence="CC0-1.0", source="a | b")], datasets=[SFT], rules={"first": "sample < 1"})
+    [folder] = made(run).values()
+    card = (folder / "README.md").read_text()
+    rows = len(opened(folder))
+    assert card.startswith("---\nlicense: cc0-1.0\nconfigs:\n")
+    for line in ("| problems | 4 |", "| asked | 16 |", "| answered | 16 |", "| dropped: first | 12 |",
+                 f"| chosen | {rows} |", f"| rows in train | {rows} |", f"| a \\| b | CC0-1.0 | {rows} |"):
+        assert line in card
+    assert "Not checked: the recipe names no student or template" in card
+    assert re.search(r"- [\d,]+ completion tokens bought, \$0\.00", card)
+
+
+def test_the_manifest_has_the_digest_of_every_file(judged: Make) -> None:
+    [folder] = made(judged(datasets=[SFT])).values()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    parquet = "data/train/part-00000.parquet"
+    assert set(manifest) == {"README.md", parquet, "dataset_dict.json", "train/data-00000-of-00001.arrow",
+                             "train/state.json", "train/dataset_info.json"}
+    for name, entry in manifest.items():
+        assert entry["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    assert manifest[parquet]["rows"] == len(opened(folder))
+
+
+def test_a_prompt_is_on_one_side_of_a_split(judged: Make, source: Callable[..., dict[str, Any]], tmp_path: Path
+                                            ) -> None:
+    rows = [(f"Compute {a} + 1.{' ' * twin}", f"{a + 1 + twin}") for a in range(20) for twin in (0, 1)]
+    spec = {**SFT, "selector": "everything_correct", "test_share": 0.5}
+    [folder] = made(judged(problems=[source(rows)], datasets=[spec])).values()
+    sides = [{row["messages"][0]["content"].strip() for row in opened(folder, split)} for split in ("train", "test")]
+    assert sides[0] and sides[1] and not sides[0] & sides[1]
+    both = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(found) for split, found in both.items()} == {
+        split: len(opened(folder, split)) for split in ("train", "test")}
+
+
+def test_an_emitter_may_give_several_rows_add_columns_and_write_files(judged: Make, private: Callable[[str, str], str]
+                                                                      ) -> None:
+    name = private("double", """
+def double(pick):
+    return [{"trace_id": pick.chosen.trace_id, "side": side, "status": pick.chosen.status} for side in "ab"]
+def problem_columns(problem):
+    return {"verifier": problem.verifier}
+def extra_files(rows, name):
+    return {"names.txt": name + " " + " ".join(row["side"] for row in rows)}
+""")
+    [folder] = made(judged(datasets=[{**SFT, "emitter": name}])).values()
+    rows = opened(folder)
+    assert [row["side"] for row in rows] == ["a", "b"] * (len(rows) // 2)
+    assert {(row["status"], row["verifier"]) for row in rows} == {("correct", "exact_match")}
+    assert (folder / "names.txt").read_text() == "sft " + " ".join(row["side"] for row in rows)
+
+
+def test_rows_of_different_columns_are_one_sentence(judged: Make, private: Callable[[str, str], str]) -> None:
+    name = private("odd", "def odd(pick):\n    return [{'a': 1}, {'a': 'one'}]\n")
+    with pytest.raises(UserError, match=r"rows that do not fit in one table .*: give every row the same columns"):
+        made(judged(datasets=[{**SFT, "emitter": name}]))
+
+
+# -- the round trip --------------------------------------------------------------------------------------------------
+
+KEEPS = ("{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
+         "{% if add_generation_prompt %}[assistant]{% endif %}")
+CUTS = KEEPS.replace("m.content", "m.content.split('</think>')[-1]")
+SOME = "{% if '1 + 2' in messages[0].content %}{{ raise_exception('no ones') }}{% endif %}" + KEEPS
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Callable[[str], str]:
+    pytest.importorskip("transformers", reason="the round trip needs the extra [train]")
+
+    def write(text: str) -> str:
+        (tmp_path / "template.jinja").write_text(text)
+        return str(tmp_path / "template.jinja")
+    return write
+
+
+@pytest.mark.parametrize("spec", [SFT, DPO], ids=["sft", "dpo"])
+def test_rows_that_come_through_the_template_stay(judged: Make, spec: dict[str, str], template: Callable[[str], str]
+                                                  ) -> None:
+    run = judged(datasets=[{**spec, "template": template(KEEPS)}])
+    [folder] = made(run).values()
+    assert len(opened(folder)) == run.lake.value("SELECT count(*) FROM picks") > 0
+    assert f"{len(opened(folder))} rows were rendered with the chat template of" in (folder / "README.md").read_text()
+
+
+def test_a_row_that_does_not_come_through_is_set_aside_with_the_reason(judged: Make, template: Callable[[str], str]
+                                                                       ) -> None:
+    run = judged(datasets=[{**SFT, "selector": "everything_correct", "template": template(SOME)}])
+    [folder] = made(run).values()
+    left = dict(run.lake.sql("SELECT trace_id, reason FROM drops WHERE reason LIKE 'round trip: %'").fetchall())
+    kept = {row["trace_id"] for row in opened(folder)}
+    assert kept and left and not kept & set(left)
+    assert kept | set(left) == {row[0] for row in run.lake.sql("SELECT chosen FROM picks").fetchall()}
+    assert all("the template refuses it: " in reason and "no ones" in reason for reason in left.values())
+    assert f"| {len(left)} |" in (folder / "README.md").read_text()
+
+
+def test_a_template_that_deletes_thinking_leaves_nothing_and_says_so(
+        judged: Make, template: Callable[[str], str], capsys: pytest.CaptureFixture[str]) -> None:
+    run = judged(datasets=[{**SFT, "template": template(CUTS)}])
+    [folder] = made(run).values()
+    assert opened(folder) == []
+    assert "round trip: the template deletes the thinking" in capsys.readouterr().out
+
+
+def test_another_template_makes_another_dataset_of_the_same_picks(judged: Make, template: Callable[[str], str]) -> None:
+    spec = {**SFT, "template": template(CUTS)}
+    run = judged(datasets=[spec])
+    made(run)
+    template(KEEPS)
+    [folder] = made(run).values()
+    assert len(opened(folder)) > 0
+    assert run.lake.value("SELECT count(*) FROM selections") == 1
+    assert run.lake.value("SELECT count(*) FROM datasets") == 2
+
+
+def test_check_finds_a_template_that_deletes_thinking_before_anything_runs(make_run: Make,
+                                                                          template: Callable[[str], str]) -> None:
+    run = make_run(datasets=[{**SFT, "template": template(CUTS)}, {**DPO, "template": "none"}])
+    with pytest.raises(UserError, match=r"no row of the dataset 'sft' would come through .*: the template deletes the "
+                                        r"thinking; set datasets.template to a file"):
+        emit.check_template(run.recipe, run.recipe.datasets[0])
+    assert emit.check_template(run.recipe, run.recipe.datasets[1]) == "no chat template to come through"

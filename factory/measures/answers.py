@@ -1,0 +1,49 @@
+r"""Where answers stand in a trace: the part that the measures of format share. No measure itself.
+
+Quicker and blunter than `verifiers.answers`, which reads one answer out: here the question is whether and how often.
+"""
+
+import re
+
+from factory.records import Trace
+from factory.thoughts import CLOSE, OPEN
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BETWEEN = re.compile(r"[\s$\\()]*(?:,|;|and|or|\\text\{[^{}]*\}|\\q?quad|[\s$])*[\s$\\()]*")
+
+
+def response_of(trace: Trace) -> str:
+    """The response of a trace; of a text whose thinking was never closed, nothing."""
+    response = trace.completion.response
+    if OPEN in response or CLOSE in response:  # no teacher of ours split it
+        response = response.rpartition(CLOSE)[2]
+        return "" if OPEN in response else response
+    return response
+
+
+def boxes(text: str) -> set[str]:
+    """What stands in the boxes of `text`, without blanks; those listed beside each other are one answer."""
+    found: set[str] = set()
+    begin = text.find("box")  # which is seldom there, and then near the end
+    row, behind = "", -1
+    for box in _BOX.finditer(text, max(begin - 2, 0) if begin >= 0 else len(text)):
+        if box.start() < behind or (end := closing(text, box.end())) < 0:
+            continue  # in another one, or cut off
+        inside = "".join(text[box.end():end].split())
+        listed = box.start() > behind > 0 and _BETWEEN.fullmatch(text, behind, box.start())
+        found.discard(row if listed else "")
+        row = f"{row},{inside}" if listed and inside != row else inside
+        found.add(row)
+        behind = end + 1
+    return found - {""}
+
+
+def closing(text: str, start: int) -> int:
+    """Where the brace closes that opened before `start`; -1 if it does not within 4000 characters."""
+    depth = 1
+    for token in _BRACE.finditer(text, start, start + 4_000):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.start()
+    return -1

@@ -1,0 +1,72 @@
+r"""How much of a trace is in a script that its prompt is not written in: the share of its letters, or how many.
+
+After the language-consistency reward of DeepSeek-R1 (2025, §2.3.2: the share of words in the target language), by
+script: languages that share one are not told apart. Latin and Greek letters, mathematical alphabets and letter-like
+signs are at home everywhere; so mathematics, code, names in pinyin and accents are no mixing. Where the prompt is in
+another script, a run of six Latin words or more outside code and formulas is prose, and its letters count.
+"""
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from typing import Literal
+
+from factory.measures.words import encoded
+from factory.records import Problem, Trace
+
+VERSION = 1
+
+_ASCII = bytes(range(128))
+_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"})
+_LETTERS = re.compile(  # but for Latin, Greek, signs, full-width Latin and the mathematical alphabets
+    r"[^\W\d_\u0000-\u03ff\u1d00-\u1dbf\u1e00-\u2bff\u2c60-\u2c7f\ua700-\ua7ff\uab30-\uab6f\ufb00-\ufb06"
+    r"\uff21-\uff5a\U0001d400-\U0001d7ff]+")
+_NO_PROSE = re.compile(r"```.*?(?:```|\Z)|\$\$?[^$]*\$\$?|\\\[.*?\\\]|\\\(.*?\\\)|\\[a-zA-Z]+|`[^`]*`", re.DOTALL)
+_PROSE = re.compile(r"(?:\b[A-Za-z]{2,}\b[ ,;:'.-]{1,2}){5,}[A-Za-z]{2,}")
+
+
+def language_mixing(problem: Problem, trace: Trace, *, of: Literal["share", "letters"] = "share",
+                    scripts: Literal["any", "east_asian"] = "any") -> float:
+    """`east_asian`: Chinese, Japanese and Korean letters only, what teachers based on Qwen or DeepSeek slip into."""
+    text = trace.completion.raw
+    home = _scripts(problem.prompt)
+    found = [letters for letters in _foreign(text) if _script(letters[0]) not in home]
+    if scripts == "east_asian":
+        found = [letters for letters in found if _script(letters[0]) in _EAST_ASIAN]
+    elif home:
+        found += _PROSE.findall(_NO_PROSE.sub(" ", text))
+    count = sum(map(len, found))
+    if of == "letters" or not count:
+        return float(count)
+    return min(1.0, count / sum(map(str.isalpha, text)))
+
+
+def _foreign(text: str) -> list[str]:
+    """The runs of letters of one script that are neither Latin nor Greek."""
+    if text.isascii():
+        return []
+    # What is left when all that is ASCII has gone is short, and so is the search in it.
+    left = encoded(text).translate(None, _ASCII).decode("utf-8", "surrogatepass")
+    return [part for run in _LETTERS.findall(left) for part in _by_script(run)]
+
+
+def _by_script(run: str) -> list[str]:
+    parts = [run[0]]
+    for letter in run[1:]:
+        if _script(letter) == _script(parts[-1][0]):
+            parts[-1] += letter
+        else:
+            parts.append(letter)
+    return parts
+
+
+@lru_cache(maxsize=1024)
+def _scripts(prompt: str) -> frozenset[str]:
+    found = frozenset(_script(letters[0]) for letters in _foreign(prompt))
+    return found | _EAST_ASIAN if found & _EAST_ASIAN else found  # Japanese is written in three of them
+
+
+@cache
+def _script(letter: str) -> str:
+    """The script's name in Unicode: the first word of the letter's."""
+    return unicodedata.name(letter, "?").split()[0].split("-")[0]

@@ -1,0 +1,59 @@
+"""The longest loop of a trace: one part of the text said over and over with nothing between, letter for letter.
+
+A run of pieces (`words`) in which each of eight that follow each other stood the same number of pieces before is
+periodic, after Crochemore's definition of a run; three times round makes it a loop. A text that goes round with another
+number in each turn is none: `compression` and `repetition` see that.
+"""
+
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from factory.measures.words import repeats, split
+from factory.records import Problem, Trace
+
+VERSION = 1
+
+_PIECES = 8  # that have to be said again; fewer are found in any list
+_TIMES = 3
+_BEHIND = 8  # pieces that may follow a loop which ends the text: a closing tag, a cut-off word
+
+
+class _Loop(NamedTuple):
+    length: int  # bytes
+    period: float  # bytes
+    at_end: bool
+
+
+def loop(problem: Problem, trace: Trace, *, of: Literal["length", "period", "times", "end"] = "length") -> float:
+    """0 without a loop. `of` the longest: its `length` in bytes, the `period` in bytes, how many `times` round it went;
+    or `end`: the length of the longest loop that lasts to the end of the text."""
+    found = _loops(trace.completion.raw)
+    if of == "end":
+        return float(max((one.length for one in found if one.at_end), default=0))
+    longest = max(found, default=None)
+    if longest is None:
+        return 0.0
+    return {"length": float(longest.length), "period": longest.period, "times": longest.length / longest.period}[of]
+
+
+@lru_cache(maxsize=4)
+def _loops(text: str) -> list[_Loop]:
+    found, words = repeats(text, _PIECES), split(text)
+    if not len(found.places):
+        return []
+    back = np.zeros(found.of + 1, np.int64)
+    back[found.places] = found.back
+    first = (back[1:] != back[:-1]).nonzero()[0] + 1
+    if back[0]:
+        first = np.insert(first, 0, 0)
+    period, size = back[first], np.diff(first, append=found.of)
+    turns = ((period > 0) & (size + _PIECES - 1 >= (_TIMES - 1) * period)).nonzero()[0]
+    if not len(turns):
+        return []
+    begin, end, period = first[turns] - period[turns], first[turns] + size[turns] + _PIECES - 2, period[turns]
+    lengths = words.ends[end] - words.starts[begin]
+    at_end = end >= len(words.codes) - 1 - _BEHIND
+    return [_Loop(*one) for one in zip(lengths.tolist(), (lengths * period / (end - begin + 1)).tolist(),
+                                       at_end.tolist(), strict=True)]

@@ -1,0 +1,88 @@
+"""Overthinking: the paper's figure by formula and through a text, and how texts are split."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from factory.measures.overthinking import Solution, efficiency, overthinking
+from factory.records import Completion, Problem, Request, Trace
+from factory.thoughts import split
+
+GOLD = Path(__file__).parents[4] / "shared" / "reference" / "gold_tests.json"
+PROBLEM = Problem("What is 2 + 3?", "5")
+SIZES = (39, 109, 39, 29, 29, 19, 59)  # of the solutions that are the first of their kind, in the figure's instance
+
+
+def trace(raw: str) -> Trace:
+    thinking, response = split(raw)
+    return Trace(Request(PROBLEM.id, "{}", "{}", 0), Completion(thinking, response, raw, "stop"))
+
+
+def instance() -> tuple[Solution, ...]:
+    """13 solutions of 901 tokens, all right, seven of a kind of their own."""
+    rest = 901 - sum(SIZES)
+    repeated = [rest // 6] * 5 + [rest - rest // 6 * 5]
+    return tuple(Solution(size, True, True) for size in SIZES) + tuple(Solution(size, True, False) for size in repeated)
+
+
+def figures(raw: str, reference: str = "5") -> dict[str, float]:
+    problem = Problem(PROBLEM.prompt, reference)
+    return {of: overthinking(problem, trace(raw), of=of)
+            for of in ("outcome", "process", "solutions", "distinct", "first_correct")}
+
+
+def test_the_papers_figure_comes_out_by_the_formulas() -> None:
+    found = efficiency(instance())
+    assert round(found["outcome"], 4) == 0.0433 and round(found["process"], 4) == 0.3585
+    assert (found["solutions"], found["distinct"], found["first_correct"]) == (13, 7, 39)
+
+
+@pytest.mark.skipif(not GOLD.exists(), reason="there is no ../shared")
+def test_the_figure_is_that_of_the_gold_tests() -> None:
+    gold = json.loads(GOLD.read_text(encoding="utf-8"))["overthinking_figure_example"]
+    found = efficiency(instance())
+    assert list(SIZES) == gold["first_of_cluster_tokens"]
+    assert sum(one.size for one in instance()) == gold["tokens_total"]
+    assert (round(found["outcome"], 4), round(found["process"], 4)) == (gold["xi_O"], gold["xi_P"])
+
+
+def test_the_papers_figure_comes_out_of_a_text() -> None:
+    """The same instance written out: the first of a kind has words of its own, the others have its words."""
+    def part(number: int, size: int, kind: int) -> str:
+        begin, end = ("Wait, " if number else "So "), "the answer is 5. "
+        missing = size - (2 if number else 1) - 5
+        return begin + " ".join(f"{'abcdefghijklm'[kind] * 4}{'abcdefghijklmnopqrstuvwxyz'[i % 26] * (1 + i // 26)}"
+                                for i in range(missing)) + " " + end
+    rest = 901 - sum(SIZES)
+    repeated = [96] * 5 + [rest - 96 * 5]
+    text = "".join(part(i, size, i if i < 7 else 1) for i, size in enumerate([*SIZES, *repeated]))
+    found = figures(f"<think>{text}</think>5")
+    assert (found["solutions"], found["distinct"], found["first_correct"]) == (13, 7, 39)
+    assert round(found["outcome"], 4) == 0.0433 and round(found["process"], 4) == 0.3585
+
+
+def test_a_text_is_split_where_it_starts_over_after_an_answer() -> None:
+    found = figures("<think>I add 2 and 3, so that is 5. Wait, let me check: counting 3, 4, 5 gives 5.\n"
+                    "Alternatively, take fingers of both hands, which makes 5 of them.</think>The answer is 5.")
+    assert (found["solutions"], found["distinct"]) == (3, 3) and found["outcome"] < 0.5
+
+
+def test_a_doubt_before_any_answer_starts_no_solution() -> None:
+    assert figures("<think>I add 2. Wait, what is asked? Wait, the sum, so it is 5.</think>5")["solutions"] == 1
+
+
+def test_the_first_right_answer_is_looked_for_and_none_gives_zero() -> None:
+    late = figures(r"<think>It is \boxed{6}. Wait, no, it is \boxed{5}. Let me check that again, \boxed{5}.</think>5")
+    assert (late["solutions"], late["first_correct"]) == (3, 18)
+    never = figures(r"<think>It is \boxed{6}. Wait, no, it is \boxed{7}.</think>7")
+    assert never["outcome"] == never["first_correct"] == 0 and never["process"] > 0
+
+
+def test_right_is_what_is_mathematically_equal() -> None:
+    assert figures(r"<think>It is \boxed{\frac{1}{2}}.</think>x", reference="0.5")["outcome"] == 1
+
+
+@pytest.mark.parametrize("raw", ["", "no answer", "5", "<think>", "<think>It is 5.</think>"])
+def test_a_text_of_one_solution_or_none_is_whole(raw: str) -> None:
+    assert figures(raw)["solutions"] <= 1 and figures(raw)["outcome"] in (0.0, 1.0)
