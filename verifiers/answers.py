@@ -12,6 +12,7 @@ r"""Where a response says its final answer. One policy for every verifier, decid
 Everything here is linear in the length of the response: braces are matched, not searched for.
 """
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -45,12 +46,16 @@ def final_answer(response: str) -> Answer | None:
     return _from_json(text) or _from_phrase(text) or _from_bold(text) or _from_last_line(text)
 
 
+_TAG = re.compile(r"[<\[◁]/?\s*(?:think(?:ing)?|thought|reasoning)\s*[>\]▷]", re.IGNORECASE)
+
+
 def without_thinking(response: str) -> str:
     """`response` without its thinking; empty when the thinking was never closed.
 
     A `</think>` without its opening is common (the chat template wrote the opening), so everything
     before the last stray one is thinking too.
     """
+    response = _TAG.sub(lambda tag: "</think>" if "/" in tag[0] else "<think>", response)
     kept, position = [], 0
     while (start := response.find("<think>", position)) >= 0:
         kept.append(response[position:start])
@@ -168,10 +173,11 @@ def _from_phrase(text: str) -> Answer | None:
             answer = line
     if not answer:
         return None
-    if formula := _FORMULAS.match(answer, 0, _LONGEST):
-        return Answer(formula[formula.lastindex or 0].strip(), "phrase")
     if answer.startswith(r"\begin"):
         return Answer(answer, "phrase")
+    display = _FORMULAS.match(answer, 0, _LONGEST)
+    if display and "\n" in display[0]:
+        return Answer(display[display.lastindex or 0].strip(), "phrase")
     sentence = _SENTENCE_END.split(answer.splitlines()[0], maxsplit=1)[0]
     balanced = sentence.count("**") % 2 == 0
     return Answer(_formula(sentence) or sentence.strip(" " if balanced else " *"), "phrase")
@@ -208,6 +214,40 @@ _TEXT = re.compile(r"\\text\s*\{[^{}]*\}")
 _MONEY = re.compile(r"[-+*/=×]\s*\Z|(?<![\\a-zA-Z])[a-z]{3,}\s+[a-z]{2,}")  # `$30 - $2`, `$30 and sells it for $40`
 
 
+_JOINED = re.compile(r"\s*(?:,|,?\s*\b(?:and|or)\b)\s*")
+
+
+def _row(sentence: str, found: list[re.Match[str]]) -> str | None:
+    """`$2$ and $3$` as `2 and 3`: the last formulas, when nothing but that stands between them."""
+    row = [found[-1]]
+    for before in reversed(found[:-1]):
+        if not _JOINED.fullmatch(sentence, before.end(), row[0].start()):
+            break
+        row.insert(0, before)
+    if len(row) == 1 or _CHANGES.search(sentence, 0, row[0].start()) or _BEHIND.match(sentence, row[-1].end()):
+        return None
+    joints = [sentence[a.end() : b.start()] for a, b in itertools.pairwise(row)]
+    parts = [formula[formula.lastindex or 0].strip() for formula in row]
+    if len({part.partition("=")[0].strip() if "=" in part else "" for part in parts}) > 1:
+        return None  # of different things
+    return parts[0] + "".join(f" {joint.strip()} {part}" for joint, part in zip(joints, parts[1:], strict=True))
+
+
+_CHANGES = re.compile(
+    r"\b(?:not|cannot|never|no|except|minus|negative|half|twice|double|root|times|plus|than|least|most|multiples?"
+    r"|between|neither|either|impossible|over|of)\s+\Z|n't\s+\Z|[-+*/^\d]\s*\Z|\bno (?:\w+ )?solutions?\b[^.]*\Z",
+    re.IGNORECASE,
+)
+_BEHIND = re.compile(r"\s*(?:[-+*/^%]|\d|(?:or|squared|cubed|percent|is not|is wrong|times|plus|minus|factorial)\b)")
+
+
+def _changed(sentence: str, formula: re.Match[str]) -> bool:
+    """Does what stands right beside a formula say something else than the formula does?"""
+    if formula.lastindex is None:
+        return False
+    return bool(_CHANGES.search(sentence, 0, formula.start()) or _BEHIND.match(sentence, formula.end()))
+
+
 _SAID = re.compile(r".*\b(?:is|are|equals)\b\s*:?\s*([-+.\d(\\].*)", re.DOTALL)
 
 
@@ -216,6 +256,10 @@ def _formula(sentence: str) -> str | None:
     every = _FORMULAS.finditer(sentence[:_LONGEST])
     found = [formula for formula in every if not _MONEY.search(_TEXT.sub("", formula[formula.lastindex or 0]))]
     if not found:
+        return None
+    if row := _row(sentence, found):
+        return row
+    if _changed(sentence, found[-1]):
         return None
     if said := _SAID.fullmatch(sentence[found[-1].end() : _LONGEST]):
         return said[1].strip(" .*")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from verifiers.grammar import Node, Unreadable, minus, number
-from verifiers.numeric import Point, TooLarge, agree, equal, points, symbols
+from verifiers.numeric import Point, TooLarge, agree, equal, has_kinks, points, symbols
 from verifiers.symbolic import same_zeros
 
 ITEMS = 64  # of a list compared without order, at most
@@ -41,7 +41,9 @@ def _same(left: Node, right: Node) -> bool | None:
     if _INFINITY in (*left.parts, *right.parts, left, right):
         return _infinities(left, right)
     found = equal(left, right)
-    return _differ_by_a_constant(left, right) if found is False and _is_integral(left, right) else found
+    if found is False and _is_integral(left, right):
+        return _differ_by_a_constant(left, right)
+    return None if found is False and (_is_open(left) or _is_open(right)) else found
 
 
 def _plain(node: Node) -> Node:
@@ -97,11 +99,20 @@ _INFINITY, _REALS = Node("constant", "inf"), Node("constant", "reals")
 
 def _aligned(left: Node, right: Node) -> tuple[Node, Node]:
     """Both in one form where they differ only in it: names before values, boxes around single ones, intervals."""
+    left, right = _united(left, right), _united(right, left)
     if left.kind == "relation" and right.kind != "relation":
         left = _interval(left) if _is_interval(right) else _valued(left)
     elif right.kind == "relation" and left.kind != "relation":
         right = _interval(right) if _is_interval(left) else _valued(right)
     return _opened(left, right), _opened(right, left)
+
+
+def _united(node: Node, other: Node) -> Node:
+    """`x < 1 or x > 3` as the union of its intervals, beside a union."""
+    if node.kind != "list" or node.value != "or" or other.kind != "union":
+        return node
+    parts = tuple(_interval(part) if part.kind == "relation" else part for part in node.parts)
+    return Node("union", None, parts)
 
 
 def _opened(node: Node, other: Node) -> Node:
@@ -149,9 +160,15 @@ def _is_name(node: Node) -> bool:
     """A name: x, x_1, AB, f(x), (x, y), \\angle ABC, S(ABC):S."""
     if node.kind == "product":
         return all(part.kind in ("symbol", "constant", "group") or _is_inverse(part) for part in node.parts)
-    if node.kind in ("group", "list", "ratio", "quotient") or node.value == "abs":
+    if node.kind in ("group", "list", "ratio", "quotient", "call") or node.value == "abs":
         return all(_is_name(part) for part in node.parts)
     return node.kind in ("symbol", "text") or node.value in ("i", "e")
+
+
+def _is_open(node: Node) -> bool:
+    """Holds a limit, an integral or an unknown function, of which only the spelling is known."""
+    finite = node.value in ("sum", "prod") and node.parts[1].kind == "number"
+    return node.kind == "call" or (node.kind == "operator" and not finite) or any(map(_is_open, node.parts))
 
 
 _C = Node("symbol", "C")
@@ -223,6 +240,10 @@ def _in_any_order(left: Node, right: Node) -> bool | None:
     """Each of one side is there on the other, as often in a list; how often does not matter in a set."""
     if max(len(left.parts), len(right.parts)) > ITEMS:
         raise TooLarge(f"a list of over {ITEMS}")
+    if {left.value, right.value} == {"and", "or"} and _are_orders(left):
+        return False
+    if _are_named(left) != _are_named(right):
+        return _in_order(left, right) or None
     once = "set" in (left.kind, right.kind)
     if once:
         left, right = _distinct(left), _distinct(right)
@@ -238,6 +259,12 @@ def _in_any_order(left: Node, right: Node) -> bool | None:
         else:
             return False
     return None if unknown else True
+
+
+def _are_named(node: Node) -> bool:
+    """`x = 1, y = 2`: values of different names, so that their order is not free."""
+    names = {part.parts[0] for part in node.parts if part.kind == "relation" and part.value == ("=",)}
+    return len(names) == len(node.parts) > 1 and all(_is_name(name) for name in names)
 
 
 def _distinct(node: Node) -> Node:
@@ -259,12 +286,19 @@ def _groups(left: Node, right: Node) -> bool | None:
 def _list_and_group(left: Node, right: Node) -> bool | None:
     """`1, 2` and `(1, 2)` are one in this order; a list in square brackets has none."""
     group = left if left.kind == "group" else right
+    if _is_range(group):
+        return False
     return _in_any_order(left, right) if group.value == "[]" else _in_order(left, right)
+
+
+def _is_range(group: Node) -> bool:
+    """Surely an interval: open on one side, or infinite."""
+    return group.value in ("(]", "[)") or any(part in (_INFINITY, minus(_INFINITY)) for part in group.parts)
 
 
 def _set_and_group(left: Node, right: Node) -> bool | None:
     group = left if left.kind == "group" else right
-    return _in_any_order(left, right) if group.value == "[]" else False
+    return _in_any_order(left, right) if group.value == "[]" and not _is_range(group) else False
 
 
 def _matrices(left: Node, right: Node) -> bool | None:
@@ -288,9 +322,7 @@ def _ratio_and_value(left: Node, right: Node) -> bool | None:
 def _is_interval(node: Node) -> bool:
     if node.kind in ("union", "meet", "without"):
         return True
-    return (
-        node.kind == "group" and len(node.parts) == 2 and node.value in ("()", "[]", "(]", "[)")
-    ) or node.kind == "set"
+    return node.kind == "group" and len(node.parts) == 2 and node.value in ("()", "[]", "(]", "[)")
 
 
 def _infinities(left: Node, right: Node) -> bool:
@@ -339,6 +371,8 @@ _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 def _relations(left: Node, right: Node) -> bool | None:
     """The same conditions, in whatever order, each up to a factor (a positive one under < and <=)."""
+    if _are_orders(left) and _are_orders(right) and "or" in (left.value, right.value):
+        return _in_any_order(left, right) if left.value == right.value else None
     ours, theirs = list(_conditions(left)), list(_conditions(right))
     if len(ours) != len(theirs):
         return False
@@ -348,6 +382,11 @@ def _relations(left: Node, right: Node) -> bool | None:
             return False
         theirs.remove(found)
     return True
+
+
+def _are_orders(node: Node) -> bool:
+    parts = node.parts if node.kind == "list" else (node,)
+    return any(set(part.value) & _FLIPPED.keys() for part in parts if isinstance(part.value, tuple))
 
 
 def _conditions(node: Node) -> Iterator[tuple[str, Node]]:
@@ -372,7 +411,7 @@ def _proportional(left: Node, right: Node, sign: str) -> bool:
     if not names or sign not in ("=", "<", "<=", "!="):
         return left == right
     factor: Node | None = None
-    for point in points(names, 3):
+    for point in points(names, 3, has_kinks(left) or has_kinks(right)):
         here = _at(left, right, point)
         if here is None:
             return False

@@ -23,6 +23,7 @@ from verifiers.vocabulary import (
     MATRICES,
     NAMED_TWICE,
     OPERATORS,
+    OR,
     OVER,
     RELATIONS,
     SEPARATORS,
@@ -124,19 +125,23 @@ class _Reader:
         self.depth += 1
         if self.depth > NESTING:
             raise Unreadable(f"nested deeper than {NESTING}")
-        items = [self.relation()]
-        while self._separator():
+        items, joints = [self.relation()], set()
+        while joint := self._separator():
+            joints.add(joint)
             items.append(self.relation())
         self.depth -= 1
-        return items[0] if len(items) == 1 else Node("list", None, tuple(items))
+        link = "or" if "or" in joints else "and" if "and" in joints else None
+        return items[0] if len(items) == 1 else Node("list", link, tuple(items))
 
-    def _separator(self) -> bool:
+    def _separator(self) -> str:
+        """`and`, `or` or a comma, which is taken; empty without one."""
         start = self.at
         while (token := self.peek()) in SEPARATORS or (token.strip('" ') in AND and len(token) > 1):
             self.at += 1
         if self.at > start and self.peek() in ("", ")", "]", "}", r"\}", "."):
-            return False  # a trailing comma
-        return self.at > start
+            return ""  # a trailing comma
+        taken = {token.strip('" ').lower() for token in self.tokens[start : self.at]}
+        return "or" if taken & OR else "and" if taken - SEPARATORS else "," if taken else ""
 
     def relation(self) -> Node:
         sides, operators = [self.union()], []
@@ -231,6 +236,8 @@ class _Reader:
             return Node("sum", None, (left, right))
         if left.kind == "symbol" and right.kind == "group":
             return Node("call", left.value, right.parts)
+        if left.kind == "symbol" and left.value in ("f", "g") and begins == "(":
+            return Node("call", left.value, (right,))
         if left.kind == "number" and right.kind == "number":
             return self._two_numbers(left, right)
         return self._times(left, right)
@@ -427,7 +434,9 @@ class _Reader:
         while self.peek() in limits:
             mark = self.take()
             limits[mark] = self._argument()
-        return Node("operator", name, (limits["_"], limits["^"], self.product()))
+        node = Node("operator", name, (limits["_"], limits["^"], self.product()))
+        start = node.parts[0].parts[:1]
+        return _bound(node) if start == (Node("constant", "i"),) else node
 
     def _fraction(self) -> Node:
         top = self._argument()
@@ -503,7 +512,8 @@ class _Reader:
         if len({len(row) for row in rows}) != 1:
             raise Unreadable("rows of different lengths")
         if name == "cases":
-            return Node("list", None, tuple(row[0] for row in rows))
+            parts = (row[0] if len(row) == 1 else Node("group", "()", tuple(row)) for row in rows)
+            return Node("list", None, tuple(parts))
         matrix = Node("matrix", len(rows[0]), tuple(cell for row in rows for cell in row))
         return Node("function", "det", (matrix,)) if name == "vmatrix" else matrix
 
@@ -524,11 +534,20 @@ def _closed(opening: str, closing: str, inside: Node) -> Node:
         return Node("function", opening[2:], (inside,))
     if inside.kind == "matrix":
         return inside
+    if opening == r"\langle":
+        opening, closing = "(", ")"
     if inside.kind == "list":
         return Node("group", opening[-1] + closing[-1], inside.parts)
     if opening == "[" or inside.kind in ("group", "relation", "set"):
         return Node("group", opening + closing, (inside,))
     return inside
+
+
+def _bound(node: Node) -> Node:
+    """`i` as the index of a sum, which it is beneath its sign."""
+    if node == Node("constant", "i"):
+        return Node("symbol", "i")
+    return node._replace(parts=tuple(map(_bound, node.parts)))
 
 
 def _is_whole(node: Node) -> bool:

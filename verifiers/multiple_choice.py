@@ -13,9 +13,9 @@ from verifiers.verdict import Verdict
 VERSION = 1
 
 _OPTION = re.compile(
-    r"(?:(?:option|choice|answer)\s*:?\s*)?(?:\(([A-Z])\)|([A-Z])(?=\)|[.:]\s|[.:]?$))",
-    re.IGNORECASE,
+    r"(?i:option|choice|answer)\s*:?\s*\(?([A-Za-z])\)?(?![A-Za-z])|\(([A-Za-z])\)|([A-Z])(?=\)|[.:]\s|[.:]?$)|([a-h])[.)]?$"
 )
+_ANOTHER = re.compile(r"(?<![A-Za-z])\(?[A-Z]\)?(?![A-Za-z])|\b(?:wrong|incorrect|not|or|and|cannot)\b")
 _SEVERAL = re.compile(r"\(?[A-Z]\)?(?:\s*(?:,|and|&|\s)\s*\(?[A-Z]\)?)+")
 
 
@@ -44,7 +44,8 @@ def letters(tidied: str) -> set[str]:
 def letter(tidied: str) -> str | None:
     """The single option a tidied answer names, upper case, or None."""
     if option := _OPTION.match(tidied):
-        return str(option[1] or option[2]).upper()
+        said = next(group for group in option.groups() if group)
+        return None if _ANOTHER.search(tidied, option.end()) else said.upper()
     if _FORMULA.search(tidied):
         return None
     named = {name for clause in _CLAUSES.split(tidied) if not _DENIED.search(clause) for name in _NAMED.findall(clause)}
@@ -54,5 +55,5 @@ def letter(tidied: str) -> str | None:
 _FORMULA = re.compile(r"[=+*/^\\]|\d")
 
 _CLAUSES = re.compile(r"[.,;。，；]")
-_DENIED = re.compile(r"n't|\bnot\b|\bnor\b|不是|非")
+_DENIED = re.compile(r"n't|\b(?:[Nn]ot|[Nn]or|[Nn]either|cannot|except|but|wrong|incorrect|or|and)\b|不是|非")
 _NAMED = re.compile(r"(?<![A-Za-z_])[A-J](?![A-Za-z'’_]|\s+[a-z-]|\()")

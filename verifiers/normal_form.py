@@ -9,6 +9,8 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from verifiers.vocabulary import NO_UNITS, ONE_LETTER_UNITS
+
 _CHARACTERS = str.maketrans(
     {"−": "-", "–": "-", "—": "-", "×": r"\times ", "÷": "/", "⋅": r"\cdot ", "·": r"\cdot "}
     | {"π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup "}
@@ -20,6 +22,9 @@ _CHARACTERS = str.maketrans(
 )
 
 _THIN = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")  # between thousands
+_ONE_LETTER = re.compile(
+    r"(?<=[\d})])\s*\\(?:text|mathrm|mbox|rm)\s*\{\s*([msghLNJWV])\s*\}?((?:\s*\^?\{?[23]\}?)?)\}?"
+)
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[a-zA-Z{}])")
 
 # In this order: a later rule may rely on an earlier one.
@@ -71,6 +76,7 @@ def tidy(answer: str) -> str:
     text = _THIN.sub("", answer).translate(_CHARACTERS).strip()
     if r"\begin" not in text:  # where a row ends
         text = _ESCAPED_TWICE.sub(r"\\", text)
+    text = _ONE_LETTER.sub(lambda unit: f" {ONE_LETTER_UNITS[unit[1]]}{unit[2]}", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = re.sub(r"(?<!\\)\\[()\[\]]", "", text)
@@ -119,7 +125,9 @@ def number(tidied: str) -> Number | None:
     if repeating := _REPEATING.fullmatch(text):
         return _repeating(repeating)
     match = _NUMBER.fullmatch(text)
-    return _exact(match) if match else None
+    if not match or set(re.findall(r"[a-z]+", (match["unit"] or "").lower())) & NO_UNITS:
+        return None
+    return _exact(match)
 
 
 _REPEATING = re.compile(r"(-?)(\d{0,50})\.(\d{0,50})\\(?:overline|bar|dot)\s*\{?(\d{1,50})\}?")

@@ -45,14 +45,29 @@ def symbols(node: Node) -> set[str]:
     return found
 
 
-def points(names: set[str], count: int = 2) -> Iterator[Point]:
-    """Random positive points, then one of mixed signs; the same ones for the same names."""
+def points(names: set[str], count: int = 2, wide: bool = False) -> Iterator[Point]:
+    """Random positive points, then one of mixed signs; the same ones for the same names. `wide` adds twelve of all
+    sizes, for functions that agree on one side of a kink, as |x - 4| and 4 - x do."""
     chance = random.Random(20260101)
     for last in (False,) * count + (True,):
         yield {
             name: Fraction(chance.randint(10**6, 10**7) * (-1 if last and n % 2 == 0 else 1), 3 * 10**6 + 7)
             for n, name in enumerate(sorted(names))
         }
+    for size in (1, 4, 10, 40, 100, 400) if wide and names else ():
+        for sign in (1, -1):
+            yield {name: Fraction(sign * size * chance.randint(10**6, 10**7), 10**8 + 7) for name in sorted(names)}
+
+
+_KINKED = frozenset(
+    ["abs", "max", "min", "floor", "ceil", "asin", "acos", "atan", *(f"arc{name}" for name in INVERTED)]
+)
+
+
+def has_kinks(node: Node) -> bool:
+    """May its value change its course somewhere, as |x| does at 0?"""
+    root = node.kind == "power" and node.parts[1].kind == "quotient" and bool(symbols(node.parts[0]))
+    return root or node.value in _KINKED or any(map(has_kinks, node.parts))
 
 
 def equal(left: Node, right: Node) -> bool | None:
@@ -61,7 +76,7 @@ def equal(left: Node, right: Node) -> bool | None:
     Raises TooLarge over the caps and Unreadable for nodes without a value (sets, relations, words).
     """
     names, agreed = symbols(left) | symbols(right), None
-    for point in points(names):
+    for point in points(names, 2, has_kinks(left) or has_kinks(right)):
         same = agree(left, right, point)
         if same is False:
             return False
@@ -262,6 +277,8 @@ def inexact(node: Node, point: Point) -> Any:
         return None
     except OverflowError as error:
         raise TooLarge("powers too large to work out") from error
+    except _Inexact as error:
+        raise TooLarge("no fraction where one is needed") from error
     if isinstance(value, mpmath.mpc) and abs(value.imag) <= abs(value.real) * mpmath.mpf(10) ** (10 - mpmath.mp.dps):
         value = value.real
     return value if mpmath.isfinite(value) else None
@@ -384,6 +401,8 @@ class _Digits:
             raise Unreadable(f"{name} of what is no fraction") from error
         if not values:
             raise Unreadable(f"{name} of nothing")
+        if name in ("gcd", "lcm") and any(value.denominator != 1 for value in values):
+            raise Unreadable(f"{name} of what is no whole number")
         if name in ("max", "min"):
             return self._fraction(max(values) if name == "max" else min(values))
         import math

@@ -57,7 +57,7 @@ def singular(unit: str) -> str:
 
 
 _MARKED = re.compile(r"\*\*([^*\n]+)\*\*|`([^`\n]+)`")
-_SAYS = re.compile(r".*(?:=|\btotal of\b|\bis\b|\bare\b|\best\b|是|为|[:：])", re.DOTALL)
+_SAYS = re.compile(r".*(?:=|\btotal of\b|\b(?:so|hence|thus|therefore|is|are|est)\b|是|为|[:：])", re.DOTALL)
 _QUANTITY = re.compile(
     r"-?\d*\s*\\frac\{-?\d+\}\{\d+\}"
     r"|(?<![\d.])-?(?:\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+)?(?:(?<=\d)\.\d+|\.\d+|(?<=\d))(?:\s?/\s?\d+|\s?%)?"
@@ -65,36 +65,66 @@ _QUANTITY = re.compile(
 
 
 def quantities(answer: str) -> list[str]:
-    """What a sentence may mean, the likeliest first: one when it names no other number, none when it hedges."""
+    """What a sentence means, the likeliest first, one when it names no other number. None when it hedges, makes another
+    number of one by its words, or names several and says of none that it is the one."""
     if _HEDGED.search(answer):
         return []
-    marked = [bold or code for bold, code in _MARKED.findall(answer) if re.search(r"\d", bold + code)]
-    text = tidy(marked[-1] if marked else answer)
-    text = _DENIED.sub("", text)
+    marked = [bold or code for bold, code in _MARKED.findall(answer) if _SOME_NUMBER.search(bold + code)]
+    text = _DENIED.sub("", tidy(marked[-1] if marked else answer))
     text = re.sub(r"\([^()\\]*[a-zA-Z]{3}[^()\\]*\)", "", text) or text
     if not re.search(r"\d", text):
         text = " ".join(str(NUMBER_WORDS.get(word.lower(), word)) for word in re.findall(r"\w+", text))
+    found = [number for number in _QUANTITY.finditer(text) if not _COMPOUND.match(text, number.end())]
     said = _SAYS.match(text)
-    behind = _QUANTITY.findall(text[said.end() :]) if said else []
-    alone = [found[0] for found in _QUANTITY.finditer(text) if not _ASIDE.search(text, 0, found.start())]
-    every = _QUANTITY.findall(text)
-    likeliest = behind[:1] or (alone if len(alone) == 1 else every[:1])
-    return list(dict.fromkeys([*likeliest, *every]))
+    behind = [number for number in found if said and number.start() >= said.end()]
+    alone = [number for number in found if not _ASIDE.search(text, 0, number.start())]
+    likeliest = (behind or (alone if len(alone) == 1 else found if len(found) == 1 else []))[:1]
+    if not likeliest or _turned(text, likeliest[0]):
+        return []
+    return list(dict.fromkeys(number[0] for number in [*likeliest, *found]))
 
 
+def _turned(text: str, number: re.Match[str]) -> bool:
+    """Do the words right beside a number make another one of it, or deny it?"""
+    return bool(_BEFORE.search(text, 0, number.start()) or _AFTER.match(text, number.end()))
+
+
+_SOME_NUMBER = re.compile(r"\d|\b(?:" + "|".join(NUMBER_WORDS) + r")\b", re.IGNORECASE)
 _HEDGED = re.compile(
-    r"\b(?:either|maybe|perhaps|possibly|might)\b|\bbetween -?\d|\d\S* or\b|\bor \S?-?\d", re.IGNORECASE
+    r"\b(?:either|maybe|perhaps|possibly|might)\b|\bbetween -?\d|\d\S* or\b(?! more| less| fewer)|\bor \S?-?\d"
+    r"|\bno (?:\w+ )?solutions?\b",
+    re.IGNORECASE,
 )
 _DENIED = re.compile(r"(?:\bnot|n't)(?: [a-z]+){0,2} -?[\d.,/]*\d")
-_ASIDE = re.compile(r"\b(?:after|in|by|for|of|within|every|each|all|the)\s+\Z", re.IGNORECASE)
+_BEFORE = re.compile(
+    r"\b(?:than|at (?:least|most)|except|cannot be|never|impossible to \w+|multiples? of|divisible by|twice"
+    r"|half(?: of)?|double|(?:square|cube) root of|plus|minus|negative|divided by|power|base|point|wrong:)\s+\Z",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(
+    r"\s*(?:squared|cubed|factorial|choose|divided by|to the power|plus|minus|over \d|base|dozen|hundred|thousand"
+    r"|million|billion|trillion|lakh|crore|out of (?:every )?\d|thirds?|halves|half|fifths?|point"
+    r"|is (?:not|wrong|incorrect))\b",
+    re.IGNORECASE,
+)
+_COMPOUND = re.compile(r"[-‑–][a-z]|\s(?:day|week|month|year|meter|foot) [a-z]")  # a 5-day week
+_ASIDE = re.compile(
+    r"\b(?:(?:after|in|by|for|of|within|every|each|all|the|over|a|an|per)|(?<!able )to [a-z]+(?: [a-z]+){0,3})\s+\Z",
+    re.IGNORECASE,
+)
 
 
 def subject(sentence: str) -> str:
-    """The name that a sentence begins with: `Therefore, Navin would …`; empty when it denies or lists something."""
-    if re.search(r"\b(?:not|no|nor|neither|never|either|or|and)\b|n't", sentence):
+    """The name that a sentence is about: `Therefore, Navin would …`; empty when it denies, lists or turns it."""
+    if _TURNED.search(sentence):
         return ""
     words = re.findall(r"[A-Za-z]+", sentence)
-    return next((w for w in words[:3] if w[0].isupper() and w.lower() not in OPENERS), "")
+    at = next((n for n, w in enumerate(words[:3]) if w[0].isupper() and w.lower() not in OPENERS), None)
+    return words[at] if at is not None and _VERBS & set(words[at + 1 : at + 4]) else ""
+
+
+_TURNED = re.compile(r"\b(?:not?|nor|neither|never|either|or|and|los\w*|beaten|wrong|except|than)\b|n't", re.I)
+_VERBS = frozenset(["is", "was", "wins", "won", "would", "did", "has", "will", "can", "should"])
 
 
 def spelled(text: str) -> str:

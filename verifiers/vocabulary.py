@@ -48,6 +48,7 @@ OVER = _names(r"/ \div")
 SEPARATORS = _names(", ;")
 NAMED_TWICE = {"arsinh": "arcsinh", "arcosh": "arccosh", "artanh": "arctanh"}  # one function under two names
 AND = _names(r"and or AND OR \land \lor \wedge \vee und et y")
+OR = _names(r"or \lor \vee")
 SET_OPERATORS = {r"\cup": "union", "U": "union", r"\cap": "meet", r"\setminus": "without", r"\backslash": "without"}
 CLOSING = {"(": ")", "[": "]", r"\{": r"\}", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil",
            r"\langle": r"\rangle"}  # fmt: skip
@@ -71,7 +72,10 @@ NO_PROSE = FUNCTIONS | _names(
 SMALL_WORDS = _names("is the of are has for was not she its per you la le les est de des un une pour que")
 OPENERS = _names("therefore so thus hence the it he she this that in after then finally we of")
 NO_UNITS = _names(
-    "or and is the are has for was not sqrt sin cos tan log ln mod base if when with where dozen hundred thousand"
+    "squared cubed factorial choose over plus minus times divided by root half halves third thirds fourth fourths"
+    " quarter quarters fifth fifths tenth tenths hundredth hundredths lakh crore remainder more less fewer short mille"
+    " out percent wrong incorrect not except power to the point hundredths than least most"
+    " or and is the are has for was not sqrt sin cos tan log ln mod base if when with where dozen hundred thousand"
     " million billion trillion cdot"
 )
 
@@ -91,6 +95,9 @@ SAYINGS = {
     "no real solution": r"\emptyset", "no real solutions": r"\emptyset", "empty set": r"\emptyset",
     "the empty set": r"\emptyset", "none": r"\emptyset",
 }  # fmt: skip
+
+ONE_LETTER_UNITS = {"m": "meters", "s": "seconds", "g": "grams", "h": "hours", "L": "liters", "N": "newtons",
+                    "J": "joules", "W": "watts", "V": "volts"}  # fmt: skip
 
 # Exact, in one base unit a line (SI; the international yard and pound of 1959).
 UNITS: dict[str, dict[str, int | str]] = {

@@ -58,7 +58,7 @@ def test_parameters_are_filled_in() -> None:
 
 
 WRONG = [  # (kind, name, parameters, what the sentence says)
-    ("measure", "lenght", {}, "there is no measure 'lenght': did you mean 'length'? use one of boxed, length"),
+    ("measure", "lenght", {}, "there is no measure 'lenght': did you mean 'length'? use one of answer_only_in_thinking"),
     ("measure", "", {}, "there is no measure ''"),
     ("measure", "../lake", {}, "there is no measure '../lake'"),
     ("measure", ".mine", {}, "there is no measure '.mine'"),
@@ -68,7 +68,7 @@ WRONG = [  # (kind, name, parameters, what the sentence says)
     ("measure", "repetition", {"m": 8}, "has no parameter 'm': use one of n"),
     ("measure", "repetition", {"n": "8"}, "cannot take n = '8': it has to be int"),
     ("measure", "repetition", {"n": 8.5}, "cannot take n = 8.5"),
-    ("measure", "length", {"n": 1}, "has no parameter 'n': use one of (none)"),
+    ("measure", "length", {"n": 1}, "has no parameter 'n': use one of of"),
     ("source", "worlds", {"levels": ["1"]}, "cannot take levels = ['1']"),
     ("source", "worlds", {"split": "tset"}, "cannot take split = 'tset': it has to be Literal['train', 'dev', 'test']"),
     ("source", "jsonl", {}, "needs the parameter 'path'"),

@@ -40,8 +40,12 @@ SAME = [
     (r"\{1\} \cup \{2\}", r"\{2, 1\}"),
 ]
 SAME += [
+    (r"x < 1 or x > 3", r"(-\infty, 1) \cup (3, \infty)"),
+    (r"\langle 1, 2 \rangle", "(1, 2)"),
+    ("x=1 or x=2", "x=1, x=2"),
     (r"a\begin{matrix}1\\3\end{matrix} - \begin{matrix}-1\\2\end{matrix}", r"\begin{pmatrix}a+1\\3a-2\end{pmatrix}"),
     (r"\sum_{k=1}^{10} k", "55"),
+    (r"\sum_{i=1}^{10} i", "55"),
     (r"\prod_{k=1}^{4} k", "24"),
     ("f(x, y)", "f(x,y)"),
     (r"{10 \choose 3}", "120"),
@@ -52,7 +56,12 @@ SAME += [
     (r"\{x|-2\leq x<1\}", "[-2,1)"),
 ]
 DIFFERENT = [
-    ("f(x, y)", "f(y, x)"),
+    ("x > 2 and x < 5", "x > 2 or x < 5"),
+    (r"0 \le x \le 1", r"\{0, 1\}"),
+    ("[1, 2)", "1, 2"),
+    ("|x - 4|", "4 - x"),
+    (r"\max(x, 4)", "4"),
+    (r"\begin{cases}1 & x > 0\\ 0 & x \le 0\end{cases}", r"\begin{cases}1 & x > 1\\ 0 & x \le 1\end{cases}"),
     (r"\sum_{k=1}^{10} k", "54"),
     ("(1,2)", "(2,1)"),
     ("[1,2]", "(1,2)"),
@@ -90,7 +99,9 @@ def test_these_differ_both_ways(left: str, right: str) -> None:
     assert same(read(tidy(right)), read(tidy(left))) is False
 
 
-@pytest.mark.parametrize(("left", "right"), [("9^{9^{9^9}}", r"\pi"), (r"\frac{1}{0}", "1"), ("even", "2")])
+@pytest.mark.parametrize(
+    ("left", "right"), [("9^{9^{9^9}}", r"\pi"), (r"\frac{1}{0}", "1"), ("even", "2"), ("f(x, y)", "f(y, x)")]
+)
 def test_what_cannot_be_told_is_none(left: str, right: str) -> None:
     assert same(read(left), read(right)) is None
     assert same(read(right), read(left)) is None

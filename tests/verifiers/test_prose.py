@@ -103,3 +103,55 @@ def test_sentences_and_units_are_judged(response: str, reference: str, status: s
 )
 def test_what_real_answers_taught(response: str, reference: str, status: str) -> None:
     assert math_equal(response, reference).status == status
+
+
+@pytest.mark.parametrize(
+    ("response", "reference"),
+    [
+        ("The answer is not $5$.", "5"),
+        ("The answer is negative $5$.", "5"),
+        ("The answer is $5$ or $6$.", "5"),
+        ("The answer is half of $10$.", "10"),
+        (r"The answer is 5$\sqrt{2}$.", r"\sqrt2"),
+        ("There is no solution for $n=4$.", "4"),
+        (r"\boxed{5 squared}", "5"),
+        (r"\boxed{8 over 3}", "8"),
+        ("2 million", "2"),
+        ("minus 5", "5"),
+        ("two thirds", "2"),
+        ("It is less than 5", "5"),
+        ("any number except 5", "5"),
+        ("I guessed 5, but it's 6.", "5"),
+        ("First 3, then 4, so 7.", "3"),
+        (r"\boxed{2 hours 30 minutes}", "2"),
+        (r"\boxed{(A), (C)}", "A"),
+        ("The answer is (A) or (B).", "A"),
+        ("Not (B)", "B"),
+        (r"\boxed{n}", "N"),
+        (r"<thinking>\boxed{5}</thinking>", "5"),
+        ("John is beaten by Mary, who wins", "John"),
+        (r"\boxed{567,234,1}", "1,234,567"),
+        (r"\boxed{x=1,y=2}", "2,1"),
+    ],
+)
+def test_what_stands_beside_a_number_is_not_thrown_away(response: str, reference: str) -> None:
+    assert math_equal(response, reference).status != "correct"
+
+
+@pytest.mark.parametrize(
+    ("response", "reference"),
+    [
+        ("The roots are $2$ and $3$.", "2, 3"),
+        ("So $x = 2$ or $x = -2$.", "2, -2"),
+        (r"\boxed{5\text{ m}}", "5"),
+        (r"\boxed{A}", r"\textbf{(A)}\ 5"),
+        ("We get $5$ apples in total.", "5"),
+    ],
+)
+def test_what_is_said_in_other_words_is_right(response: str, reference: str) -> None:
+    assert math_equal(response, reference).status == "correct"
+
+
+@pytest.mark.parametrize("text", ["-" * 500 + "5", r"\sqrt" * 300 + "5", "|" * 300 + "5", r"\sum_{k=1}^{3}\sqrt k"])
+def test_what_nests_too_deeply_is_undecided(text: str) -> None:
+    assert math_equal(rf"\boxed{{{text}}}", "6").status == "undecided"
