@@ -58,7 +58,7 @@ def test_parameters_are_filled_in() -> None:
 
 
 WRONG = [  # (kind, name, parameters, what the sentence says)
-    ("measure", "lenght", {}, "there is no measure 'lenght': did you mean 'length'? use one of answer_only_in_thinking"),
+    ("measure", "lenght", {}, "there is no measure 'lenght': did you mean 'length'? use one of answer"),
     ("measure", "", {}, "there is no measure ''"),
     ("measure", "../lake", {}, "there is no measure '../lake'"),
     ("measure", ".mine", {}, "there is no measure '.mine'"),
