@@ -307,7 +307,7 @@ BAD_RECIPES = [  # (what is wrong, old text, new text, what the sentence says)
      '[[students]]\nname = "s"\nbase = "data/nowhere"\ndataset = "sft"\ntrainer = "sft"\n[[datasets]]\nname = "dpo"',
      "the student 's' starts from 'data/nowhere', which is neither a model folder"),
     ("measure", '["length"]', '[{ plugin = "repetition", n = 0 }, "length"]', "fails on every trace"),
-    ("pairing", 'emitter = "sft"', 'emitter = "dpo"', "has no rejected trace, and `dpo` needs two: choose with `pairs`"),
+    ("pairing", 'emitter = "sft"', 'emitter = "dpo"', "has no rejected trace, and `dpo` needs two"),
 ]
 
 
