@@ -10,7 +10,7 @@ from verifiers.answers import boxes, final_answer
 from verifiers.normal_form import tidy
 from verifiers.verdict import Verdict
 
-VERSION = 1
+VERSION = 2
 
 _OPTION = re.compile(
     r"(?i:option|choice|answer)\s*:?\s*\(?([A-Za-z])\)?(?![A-Za-z])|\(([A-Za-z])\)|([A-Z])(?=\)|[.:]\s|[.:]?$)|([a-h])[.)]?$"
