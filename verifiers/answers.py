@@ -177,7 +177,7 @@ def _from_phrase(text: str) -> Answer | None:
         return Answer(answer, "phrase")
     display = _FORMULAS.match(answer, 0, _LONGEST)
     if display and "\n" in display[0]:
-        return Answer(display[display.lastindex or 0].strip(), "phrase")
+        return Answer(_inside(display), "phrase")
     sentence = _SENTENCE_END.split(answer.splitlines()[0], maxsplit=1)[0]
     balanced = sentence.count("**") % 2 == 0
     return Answer(_formula(sentence) or sentence.strip(" " if balanced else " *"), "phrase")
@@ -210,6 +210,10 @@ def _from_last_line(text: str) -> Answer:
 _FORMULAS = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 
 
+def _inside(formula: re.Match[str]) -> str:
+    return next(group for group in formula.groups() if group).strip()
+
+
 _TEXT = re.compile(r"\\text\s*\{[^{}]*\}")
 _MONEY = re.compile(r"[-+*/=×]\s*\Z|(?<![\\a-zA-Z])[a-z]{3,}\s+[a-z]{2,}")  # `$30 - $2`, `$30 and sells it for $40`
 
@@ -227,7 +231,7 @@ def _row(sentence: str, found: list[re.Match[str]]) -> str | None:
     if len(row) == 1 or _CHANGES.search(sentence, 0, row[0].start()) or _BEHIND.match(sentence, row[-1].end()):
         return None
     joints = [sentence[a.end() : b.start()] for a, b in itertools.pairwise(row)]
-    parts = [formula[formula.lastindex or 0].strip() for formula in row]
+    parts = [_inside(formula) for formula in row]
     if len({part.partition("=")[0].strip() if "=" in part else "" for part in parts}) > 1:
         return None  # of different things
     return parts[0] + "".join(f" {joint.strip()} {part}" for joint, part in zip(joints, parts[1:], strict=True))
@@ -243,8 +247,6 @@ _BEHIND = re.compile(r"\s*(?:[-+*/^%]|\d|(?:or|squared|cubed|percent|is not|is w
 
 def _changed(sentence: str, formula: re.Match[str]) -> bool:
     """Does what stands right beside a formula say something else than the formula does?"""
-    if formula.lastindex is None:
-        return False
     return bool(_CHANGES.search(sentence, 0, formula.start()) or _BEHIND.match(sentence, formula.end()))
 
 
@@ -254,7 +256,7 @@ _SAID = re.compile(r".*\b(?:is|are|equals)\b\s*:?\s*([-+.\d(\\].*)", re.DOTALL)
 def _formula(sentence: str) -> str | None:
     """The last formula of a sentence, or what "is" says behind it; None without a formula."""
     every = _FORMULAS.finditer(sentence[:_LONGEST])
-    found = [formula for formula in every if not _MONEY.search(_TEXT.sub("", formula[formula.lastindex or 0]))]
+    found = [formula for formula in every if not _MONEY.search(_TEXT.sub("", _inside(formula)))]
     if not found:
         return None
     if row := _row(sentence, found):
@@ -263,4 +265,4 @@ def _formula(sentence: str) -> str | None:
         return None
     if said := _SAID.fullmatch(sentence[found[-1].end() : _LONGEST]):
         return said[1].strip(" .*")
-    return (found[-1][found[-1].lastindex or 0] or "").strip()
+    return _inside(found[-1])

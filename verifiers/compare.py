@@ -191,16 +191,11 @@ def _differ_by_a_constant(left: Node, right: Node) -> bool:
 
 def _without_choice(node: Node) -> Node:
     """`a ± b` as the two values that it stands for, in the list that it stands in."""
-    items = node.parts if node.kind in ("list", "set") else (node,)
-    found = []
-    for item in items:
-        if "±" in symbols(item):
-            found += [_replaced(item, 1), _replaced(item, -1)]
-        else:
-            found.append(item)
-    if len(items) == 1 and node.kind not in ("list", "set") and len(found) == 1:
-        return node
-    return Node(node.kind if node.kind in ("list", "set") else "list", None, tuple(found))
+    if "±" not in symbols(node):
+        return node._replace(value=None) if node.kind in ("list", "set") else node
+    kind, items = (node.kind, node.parts) if node.kind in ("list", "set") else ("list", (node,))
+    either = ((_replaced(item, 1), _replaced(item, -1)) if "±" in symbols(item) else (item,) for item in items)
+    return Node(kind, None, tuple(itertools.chain.from_iterable(either)))
 
 
 def _replaced(node: Node, sign: int) -> Node:
@@ -303,10 +298,6 @@ def _set_and_group(left: Node, right: Node) -> bool | None:
 
 def _matrices(left: Node, right: Node) -> bool | None:
     return _in_order(left, right) if left.value == right.value else False
-
-
-def _ratios(left: Node, right: Node) -> bool | None:
-    return _in_order(left, right)
 
 
 def _ratio_and_value(left: Node, right: Node) -> bool | None:
@@ -463,10 +454,6 @@ def _bases(left: Node, right: Node) -> bool | None:
     return bool(ours == theirs)
 
 
-def _base_and_number(left: Node, right: Node) -> bool | None:
-    return False
-
-
 def _units(left: Node, right: Node) -> bool | None:
     """The same quantity in the same unit; without a unit on one side the number alone decides."""
     value = _same(_bare(left), _bare(right))
@@ -491,6 +478,7 @@ Rule = Callable[[Node, Node], bool | None]
 _COMPOUND = frozenset(
     ["list", "set", "group", "matrix", "relation", "union", "meet", "without", "text", "base", "ratio"]
 )
+_SINGLE = ("number", "sum", "product", "quotient", "power", "function", "constant", "symbol")
 _RULES: dict[frozenset[str], Rule] = {
     frozenset(["group"]): _groups,
     frozenset(["list"]): _in_any_order,
@@ -499,7 +487,7 @@ _RULES: dict[frozenset[str], Rule] = {
     frozenset(["group", "list"]): _list_and_group,
     frozenset(["group", "set"]): _set_and_group,
     frozenset(["matrix"]): _matrices,
-    frozenset(["ratio"]): _ratios,
+    frozenset(["ratio"]): _in_order,
     frozenset(["ratio", "quotient"]): _ratio_and_value,
     frozenset(["ratio", "number"]): _ratio_and_value,
     frozenset(["relation"]): _relations,
@@ -510,12 +498,6 @@ _RULES: dict[frozenset[str], Rule] = {
     frozenset(["text"]): _texts,
     frozenset(["base"]): _bases,
     frozenset(["unit"]): _units,
-    **{
-        frozenset(["unit", kind]): _units
-        for kind in ("number", "sum", "product", "quotient", "power", "function", "constant", "symbol", "percent")
-    },
-    **{
-        frozenset(["percent", kind]): _percents
-        for kind in ("number", "sum", "product", "quotient", "power", "function", "constant", "symbol")
-    },
+    **{frozenset(["unit", kind]): _units for kind in (*_SINGLE, "percent")},
+    **{frozenset(["percent", kind]): _percents for kind in _SINGLE},
 }

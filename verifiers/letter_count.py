@@ -12,6 +12,7 @@ from verifiers.answers import boxes, final_answer
 from verifiers.json_equal import read
 from verifiers.normal_form import tidy
 from verifiers.verdict import Verdict
+from verifiers.vocabulary import NUMBER_WORDS
 
 VERSION = 1
 
@@ -50,11 +51,9 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFC", text.lower())
 
 
-_ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_TEENS = ["ten", "eleven", "twelve", *(f"{stem}teen" for stem in ("thir", "four", "fif", *_ONES[5:7], "eigh", "nine"))]
-_WORDS = {word: number for number, word in enumerate(["zero", *_ONES, *_TEENS])} | {"once": 1, "twice": 2, "thrice": 3}
-_STEMS = ("twen", "thir", "for", "fif", "six", "seven", "eigh", "nine")
-_TENS = {f"{stem}ty": 10 * ten for ten, stem in enumerate(_STEMS, start=2)}
+_ONES = [word for word, number in NUMBER_WORDS.items() if 0 < number < 10]
+_TENS = {word: number for word, number in NUMBER_WORDS.items() if number >= 20}
+_WORDS = {word: n for word, n in NUMBER_WORDS.items() if n < 20} | {"once": 1, "twice": 2, "thrice": 3}
 _NUMBER = re.compile(
     rf"(?<![\w.,/-])[0-9]{{1,9}}(?![\w/]|[.,]\d|-letter)|\b({'|'.join(_TENS)})(?:[- ]({'|'.join(_ONES)}))?\b"
     rf"|\b(?:{'|'.join(_WORDS)})\b"

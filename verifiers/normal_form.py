@@ -102,11 +102,7 @@ class Number(NamedTuple):
 
 _DIGITS = 1_000  # Python itself refuses to read more than 4,300
 _EXPONENT = 500
-_NO_UNIT = (
-    r"(?!(?:or|and|to|mod|base|hundred|thousand|million|billion|trillion|dozen"
-    r"|sqrt|log|ln|sin|cos|tan)\b)"
-)
-_UNIT = rf"\s*%|\s+{_NO_UNIT}[a-zA-Z]{{2}}[a-zA-Z ./]*(?:\^?[23])?|[颗个元米克只人岁天年月]{{1,2}}"
+_UNIT = r"\s*%|\s+[a-zA-Z]{2}[a-zA-Z ./]*(?:\^?[23])?|[颗个元米克只人岁天年月]{1,2}"
 _DECIMAL = r"(?:\d+\.\d*|\.\d+|\d+)"
 _FRAC = r"(?P<whole>\d+)?\s*\\frac\{\s*(?P<minus>-?)(?P<top>\d+)\s*\}\{\s*(?P<bottom>\d+)\s*\}"
 _SLASH = rf"(?:(?P<whole2>\d+)\s+)?\(?(?P<top2>{_DECIMAL})\s*\)?/\(?(?P<bottom2>{_DECIMAL})\)?"
@@ -125,9 +121,12 @@ def number(tidied: str) -> Number | None:
     if repeating := _REPEATING.fullmatch(text):
         return _repeating(repeating)
     match = _NUMBER.fullmatch(text)
-    if not match or set(re.findall(r"[a-z]+", (match["unit"] or "").lower())) & NO_UNITS:
-        return None
-    return _exact(match)
+    return _exact(match) if match and may_be_unit(match["unit"] or "") else None
+
+
+def may_be_unit(words: str) -> bool:
+    """No word among them that makes another number of the one before it, or joins it to a next."""
+    return not NO_UNITS & set(re.findall(r"[a-z]+", words.lower()))
 
 
 _REPEATING = re.compile(r"(-?)(\d{0,50})\.(\d{0,50})\\(?:overline|bar|dot)\s*\{?(\d{1,50})\}?")

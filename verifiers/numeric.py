@@ -358,8 +358,7 @@ class _Digits:
     def _choice(self, node: Node) -> Any:
         return self._fraction(exact(node, self.point))
 
-    def _operator(self, node: Node) -> Any:
-        return self._fraction(exact(node, self.point))
+    _operator = _choice
 
     def _call(self, node: Node) -> Any:
         return self._fraction(_unknown(node))
@@ -412,32 +411,5 @@ class _Digits:
 
 
 _NAMES = {"Re": "re", "Im": "im"} | {f"arc{name}": f"a{name}" for name in INVERTED}
-_ONE_ARGUMENT = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "sinh",
-        "cosh",
-        "tanh",
-        "coth",
-        "asin",
-        "acos",
-        "atan",
-        "acot",
-        "asec",
-        "acsc",
-        "asinh",
-        "acosh",
-        "atanh",
-        "exp",
-        "floor",
-        "ceil",
-        "re",
-        "im",
-        "arg",
-    ]
-)
+_ONE_ARGUMENT = INVERTED | frozenset(["coth", "exp", "floor", "ceil", "re", "im", "arg"])
+_ONE_ARGUMENT |= {f"a{name}" for name in INVERTED}

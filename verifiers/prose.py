@@ -9,8 +9,8 @@ it means is not guessed.
 import re
 from fractions import Fraction
 
-from verifiers.normal_form import tidy
-from verifiers.vocabulary import NO_PROSE, NO_UNITS, NUMBER_WORDS, OPENERS, POWER_WORDS, SAYINGS, SMALL_WORDS, UNITS
+from verifiers.normal_form import may_be_unit, tidy
+from verifiers.vocabulary import NO_PROSE, NUMBER_WORDS, OPENERS, POWER_WORDS, SAYINGS, SMALL_WORDS, UNITS
 
 _WORD = re.compile(r"(?<![\\a-zA-Z{_])[^\W\d_]{2,}")
 
@@ -35,9 +35,7 @@ _UNIT = re.compile(
 def split(tidied: str) -> tuple[str, str]:
     """A quantity and its unit, which is empty when there is none: `5 cm`, `4\\sqrt{3} square units`."""
     found = _UNIT.fullmatch(tidied)
-    if not found or _WORD.search(re.sub(r"\\[a-zA-Z]+", "", found[1])):
-        return tidied, ""
-    if set(re.findall(r"[a-z]+", found[2].lower())) & NO_UNITS:
+    if not found or _WORD.search(re.sub(r"\\[a-zA-Z]+", "", found[1])) or not may_be_unit(found[2]):
         return tidied, ""
     return found[1].strip(), " ".join(found[2].replace(".", "").split())
 

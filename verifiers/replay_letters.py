@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from verifiers.vocabulary import NUMBER_WORDS
+
 
 class Remark(NamedTuple):
     """What a text says about the word between `start` and `end`; `found` is empty when it is so."""
@@ -119,10 +121,7 @@ def _listed(text: str, word: str) -> Iterator[Remark]:
         yield Remark("letters", match.start(), match.end(), found and f"letter {place} is {_letter(word, place)}")
 
 
-_WORDS = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen",
-]
+_WORDS = [word for word, number in NUMBER_WORDS.items() if number <= 16]
 _COUNT = rf"(?P<count>\d{{1,3}}|{'|'.join(_WORDS)}|no)"
 _LENGTH = re.compile(
     rf"\b(?:(?:an?|the|this|that|its)\s+{_COUNT}[- ]letter\s+word"
@@ -174,7 +173,7 @@ def _subject(text: str, match: re.Match[str]) -> str:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0 if text == "no" else _WORDS.index(text)
+    return int(text) if text.isdigit() else 0 if text == "no" else NUMBER_WORDS[text]
 
 
 _DENIED = re.compile(
