@@ -13,6 +13,7 @@ import gzip
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from verifiers.replay import first_wrong, replay, steps
 
 FALSE_ALARMS = 0.02  # of the solutions labelled right that have replayable steps: the Wilson upper bound, 95 %
 FILES = ("process/processbench.jsonl.gz", "process/prmbench.jsonl.gz", "traces/game24_gpt4_cot.jsonl.gz")
+PIECES = ("1+1=2 ", ")=", "(=", "1=", "a ", "r at 3, ", "1. r\n", "10 - 4 = 6 (left: 5 6 6)\n", "**", "9,999",
+          "\\text{", "!")
+WORST = 5.0  # CPU-seconds for 40,000 characters of one of these
 COLUMNS = ("solutions", "replayable", "with an error", "flagged", "rightly", "same first error", "false alarms")
 
 
@@ -92,6 +96,17 @@ def searches(folder: Path) -> collections.Counter[str]:
     return found
 
 
+def worst() -> float:
+    """CPU-seconds of the slowest of some monotonous texts: a reading that grows with the square would take minutes."""
+
+    def seconds(piece: str) -> float:
+        began = time.process_time()
+        replay(piece * (40_000 // len(piece)) + "=", '{"word": "strawberry"}')
+        return time.process_time() - began
+
+    return max(map(seconds, PIECES))
+
+
 def main() -> int:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
     if missing := [name for name in FILES if not (folder / name).is_file()]:
@@ -108,7 +123,9 @@ def main() -> int:
     games = searches(folder)
     for name, number in sorted(games.items()):
         print(f"| {name} | {number:,} |")
-    return judged(total, games)
+    slowest = worst()
+    print(f"\n40,000 characters of one piece: at most {slowest:.2f} CPU-s: {'met' if slowest < WORST else 'MISSED'}")
+    return judged(total, games) or slowest >= WORST
 
 
 def judged(total: collections.Counter[str], games: collections.Counter[str]) -> int:
