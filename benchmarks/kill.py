@@ -1,9 +1,11 @@
 """`kill -9` in the middle of generation, verification, emission and training of the demo, each resumed.
 
-    .venv/bin/python -m benchmarks.kill
+    .venv/bin/python -m benchmarks.kill [--generation]
 
-A small demo (real vLLM, real trainer) runs once undisturbed; then the same recipe runs in another lake and is killed
-once at each point. Exits 1 unless no trace is bought twice, none is lost, and both lakes end with the same datasets.
+First, a run against a server that misbehaves is killed at 40 random moments (`benchmarks.kill_generation`; with
+--generation only that). Then a small demo (real vLLM, real trainer) runs once undisturbed, and the same recipe runs in
+another lake and is killed once at each point. Exits 1 unless no trace is bought twice, none is lost, and both lakes end
+with the same datasets.
 """
 
 import os
@@ -17,11 +19,13 @@ from pathlib import Path
 
 import datasets
 
+from benchmarks.kill_generation import generation
 from benchmarks.machine import machine
 from factory.lake import Lake
 
 SETTINGS = ["problems.0.count=300", "generate.samples=2", "evaluate.problems.count=40", "tasks.shard=20",
-            "students.0.trainer.save_steps=5", "students.1.trainer.save_steps=5", "teacher.concurrency=32"]
+            "students.0.trainer.save_steps=5", "students.1.trainer.save_steps=5", "teacher.concurrency=32",
+            "verify.beside=false"]  # so that there is a stage of verification to be killed in
 COMMAND = [sys.executable, "-m", "flows.cli", "run", "flows/recipes/demo.toml",
            *(part for setting in SETTINGS for part in ("--set", setting))]
 
@@ -83,9 +87,16 @@ def contents(lake: Path) -> dict[str, object]:
 
 
 def main() -> int:
-    if len(sys.argv) > 1:
+    if sys.argv[1:] not in ([], ["--generation"]):
         sys.exit(__doc__)
     print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        met = generation(Path(folder))
+    return 1 - met if sys.argv[1:] else max(1 - met, stages())
+
+
+def stages() -> int:
+    """The demo, killed once in each stage."""
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"
         subprocess.run([*COMMAND, "--lake", str(whole)], check=True, stdout=subprocess.DEVNULL)

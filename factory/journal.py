@@ -5,6 +5,7 @@ its segment, so a crash between "part renamed" and "segment removed" writes the 
 On open (`recover`) a torn last line is cut off and a malformed one is set aside; neither stops a run.
 """
 
+import errno
 import json
 import os
 import uuid
@@ -13,26 +14,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+RESERVE = 32 * 2**20
+"""Bytes of the disk that are held back for the rows that are finished when it is full, or an eighth of what is free."""
+
+
+class Reserve:
+    """A file that only takes up space, to be given up when a disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def take(self) -> None:
+        """Raises OSError when there is no space even for this: nothing should be bought then."""
+        free = os.statvfs(self.path.parent)
+        size = max(2**16, min(RESERVE, free.f_bavail * free.f_frsize // 8))
+        try:
+            with open(self.path, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            self.release()
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise  # any other: a file system that cannot, or a `ulimit -f`; then there is none
+
+    def release(self) -> None:
+        self.path.unlink(missing_ok=True)
+
 
 class Journal:
-    """One open segment of one table, for one writer."""
+    """One open segment of one table, for one writer. `longest` is that of its lines, in bytes."""
 
     def __init__(self, folder: Path, table: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{table}-{uuid.uuid4().hex[:12]}.jsonl"
-        self.rows = self.bytes = 0
+        self.rows = self.bytes = self.longest = 0
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the rows and flush them to the disk: one `fdatasync` for the group. Raises OSError (no space, …)."""
-        block = b"".join(json.dumps(row, ensure_ascii=True).encode() + b"\n" for row in rows)
+        lines = [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows]
         try:
-            self._write(memoryview(block))
+            self._write(memoryview(b"".join(lines)))
         except OSError:
             os.ftruncate(self._file, self.bytes)  # else the next row would be glued to half a one
             raise
         self.rows += len(rows)
-        self.bytes += len(block)
+        self.bytes += sum(map(len, lines))
+        self.longest = max(self.longest, *map(len, lines))
 
     def _write(self, block: memoryview) -> None:
         while block:

@@ -22,21 +22,23 @@ from typing import Any, BinaryIO
 
 import duckdb
 import pyarrow as pa
+import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from factory import journal
+from factory.journal import Journal, Reserve
 from factory.protocols import UserError
 
 VERSION = 1
 QueryError = duckdb.Error
 """What a wrong query raises; `complaint` says it in one sentence."""
 
-S, N, F, B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+S, N, F, B, V = pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.list_(pa.float32())
 
 TABLES: dict[str, dict[str, pa.DataType]] = {
     "problems": dict(id=S, prompt=S, reference=S, verifier=S, source=S, domain=S, split=S, licence=S, meta=S),
     "set_aside": dict(id=S, run_id=S, where=S, prompt=S, reference=S, verifier=S, reason=S),
-    "runs": dict(id=S, name=S, recipe=S, teacher=S, strategy=S, samples=N, started=S),
+    "runs": dict(id=S, name=S, recipe=S, teacher=S, strategy=S, samples=N, started=S, continued=S),
     "starts": dict(id=S, run_id=S, started=S),
     "members": dict(id=S, run_id=S, problem_id=S, part=S),
     "screenings": dict(id=S, run_id=S, stage=S, kind=S, dataset=S, params=S, items=N, dropped=N, created=S),
@@ -45,14 +47,19 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
                           rule=S, score=F, shared=S, why=S),
     "traces": dict(id=S, problem_id=S, teacher=S, strategy=S, sample=N, round=N, thinking=S, response=S, raw=S,
                    finish_reason=S, prompt_tokens=N, completion_tokens=N, thinking_tokens=N, mean_logprob=F,
-                   seconds=F, cost=F, created=S),
+                   seconds=F, cost=F, created=S, min_logprob=F, cached_tokens=N, digest=S, tokens=S, parent=S),
     "steps": dict(id=S, trace_id=S, index=N, kind=S, text=S, parent=N, value=F, visits=N, state=S),
-    "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=N, created=S),
-    "verdicts": dict(id=S, trace_id=S, verifier=S, version=N, status=S, answer=S, reason=S, grade=S, seconds=F),
+    "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=N, created=S, tokens=N,
+                     cost=F),
+    "verdicts": dict(id=S, trace_id=S, verifier=S, version=N, status=S, answer=S, reason=S, grade=S, seconds=F,
+                     detail=S),
     "audits": dict(id=S, run_id=S, verifier=S, version=N, domain=S, kind=S, items=N, false_accepts=N, false_rejects=N,
                    undecided=N, examples=S, created=S),
     "votes": dict(id=S, run_id=S, problem_id=S, trace_id=S, answer=S, share=F, traces=N, created=S),
+    "suites": dict(id=S, run_id=S, problem_id=S, kept=B, reason=S, candidates=N, inputs=N, tests=N, passing=N,
+                   mutants=N, killed=N, reference=S, generated=S, created=S),
     "measurements": dict(id=S, trace_id=S, measure=S, params=S, version=N, value=F),
+    "embeddings": dict(id=S, item=S, kind=S, model=S, vector=V),
     "selections": dict(id=S, run_id=S, dataset=S, selector=S, rules=S, picks=N, drops=N, created=S),
     "picks": dict(id=S, selection=S, run_id=S, dataset=S, problem_id=S, chosen=S, rejected=S, why=S),
     "drops": dict(id=S, selection=S, run_id=S, dataset=S, trace_id=S, reason=S),
@@ -61,10 +68,13 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "evaluations": dict(id=S, run_id=S, model=S, path=S, teacher=S, problems=N, samples=N, undecided=N, pass_at_1=F,
                         low=F, high=F, gain=F, gain_low=F, gain_high=F, tokens=N, created=S),
     "timings": dict(id=S, run_id=S, stage=S, part=S, seconds=F, tokens=N, rows=N, created=S),
+    "throughput": dict(id=S, run_id=S, stage=S, seconds=F, traces=N, failures=N, cancelled=N, tokens=N,
+                       tokens_per_second=F, in_flight=F, idle=F, client_cpu=F, tail=F, gpu_hours=F, figures=S,
+                       created=S),
 }
 """Every table with its columns; `id` is always the first."""
 
-JOURNALED = ("traces", "failures", "steps")
+JOURNALED = ("traces", "failures", "steps", "verdicts", "audits")
 VOTERS, DOUBTFUL = 4, 0.75
 """So many traces, and so large a share of them, may put a reference in doubt."""
 
@@ -94,8 +104,11 @@ class Lake:
             self._create()
         self._refuse_newer()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._journals: dict[str, journal.Journal] = {}
+        self._listed: dict[str, list[list[str]]] = {}
+        self._listing = threading.Lock()
+        self._journals: dict[str, Journal] = {}
         self._journaling = threading.Lock()  # several teachers may be asked at once
+        self._reserve = Reserve(self.folder / "journal" / ".reserve")
 
     # -- making and opening --------------------------------------------------------------------------------------
 
@@ -111,8 +124,6 @@ class Lake:
                 (self.folder / "tables" / table).mkdir(parents=True, exist_ok=True)
                 self._write_part(table, [], "part-000000-schema")
         (self.folder / "journal").mkdir(exist_ok=True)
-        for table in JOURNALED:
-            (self.folder / "journal" / f"{table}-empty.jsonl").touch()
 
     def _refuse_newer(self) -> None:
         try:
@@ -132,9 +143,11 @@ class Lake:
         with open(self.folder / ".lock", "a+") as lock:
             self._wait_for(lock)
             self._heal()
+            self._reserve.take()
             try:
                 yield
             finally:
+                self._reserve.release()
                 self.compact()
 
     def _wait_for(self, lock: Any) -> None:
@@ -149,14 +162,12 @@ class Lake:
         """Make the tables that lack, compact the segments of a writer that died; say what was cut off or set aside."""
         self._make_tables()
         for path in sorted((self.folder / "journal").glob("*-*.jsonl")):
-            if path.stem.endswith("-empty"):
-                continue
             found = journal.recover(path, self.folder / "journal" / "quarantine")
             if found.torn or found.malformed:
                 print(f"{path}: a torn last line of {found.torn} bytes was cut off and {len(found.malformed)} "
                       f"malformed lines were moved to {path.parent}/quarantine; the {len(found.rows)} whole rows are "
                       "kept", file=sys.stderr)
-            self._seal(path, found.rows)
+            self._seal(path, _columns(path.stem.rpartition("-")[0], found.rows))
         for stale in self.folder.glob("tables/*/.*.tmp"):
             stale.unlink(missing_ok=True)
 
@@ -169,19 +180,34 @@ class Lake:
 
     def append_new(self, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """`append` of those rows whose id the table lacks, each once; returns how many there were."""
-        have = self.ids(table)
+        have = {row[0] for row in self.sql(f'SELECT id FROM "{table}" WHERE id IN (SELECT unnest($1))',
+                                           [[row["id"] for row in rows]]).fetchall()} if rows else set()
         fresh = list({row["id"]: row for row in rows if row["id"] not in have}.values())
         self.append(table, fresh)
         return len(fresh)
 
     def journal(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Durable append of rows that cost money; compacts the segment when it is large."""
+        """Durable append of rows that cost money; compacts the segment when it is large.
+
+        Raises OSError when the disk refuses them, with the rows saved by what was held in reserve, if that sufficed.
+        """
+        cleaned = [clean(row) for row in rows]
         with self._journaling:
-            segment = self._journals.get(table) or self._journals.setdefault(
-                table, journal.Journal(self.folder / "journal", table))
-            segment.append([clean(row) for row in rows])
+            segment = self._segment(table)
+            try:
+                segment.append(cleaned)
+            except OSError:  # no space, or a file that must not grow: the run has to stop, but these rows were paid for
+                self._reserve.release()
+                self._journals.pop(table).close()
+                self._segment(table).append(cleaned)
+                raise
             if segment.rows >= SEGMENT_ROWS or segment.bytes >= SEGMENT_BYTES:
                 self._close(table)
+
+    def _segment(self, table: str) -> Journal:
+        if table not in self._journals:
+            self._journals[table] = Journal(self.folder / "journal", table)
+        return self._journals[table]
 
     def compact(self) -> None:
         """Turn open journal segments into Parquet parts."""
@@ -189,64 +215,70 @@ class Lake:
             self._close(table)
 
     def _close(self, table: str) -> None:
+        """A segment of ours is whole, so it is read without Python's help: the teacher is asked meanwhile."""
         segment = self._journals.pop(table)
         segment.close()
-        self._seal(segment.path, journal.read(segment.path).rows)
+        lines = pa_json.ParseOptions(explicit_schema=_schema(table), unexpected_field_behavior="ignore")
+        blocks = pa_json.ReadOptions(block_size=max(2**20, segment.longest + 1))
+        try:
+            self._seal(segment.path, pa_json.read_json(segment.path, blocks, lines))
+        except pa.ArrowInvalid:
+            self._seal(segment.path, _columns(table, journal.read(segment.path).rows))
 
-    def _seal(self, segment: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-        table = segment.stem.rpartition("-")[0]
-        if rows:
-            self._write_part(table, rows, f"part-{segment.stem}")
+    def _seal(self, segment: Path, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._write(segment.stem.rpartition("-")[0], rows, f"part-{segment.stem}")
         segment.unlink(missing_ok=True)
 
     def _write_part(self, table: str, rows: Sequence[Mapping[str, Any]], part: str) -> None:
-        schema = pa.schema(list(TABLES[table].items()))
-        cleaned = [clean(row) for row in rows]
-        columns = {name: pa.array([row.get(name) for row in cleaned], kind) for name, kind in TABLES[table].items()}
+        self._write(table, _columns(table, [clean(row) for row in rows]), part)
+
+    def _write(self, table: str, rows: pa.Table, part: str) -> None:
         path = self.folder / "tables" / table / f"{part}.parquet"
-        with _replacing(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            if rows:  # `datasets` reads a part without a row group, and fails on one whose row group is empty
-                writer.write_table(pa.table(columns, schema=schema))
+        with _replacing(path) as file, pq.ParquetWriter(file, _schema(table), compression="zstd") as writer:
+            if rows.num_rows:  # `datasets` reads a part without a row group, and fails on one whose row group is empty
+                writer.write_table(rows)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """An in-memory DuckDB with one view a table; a cursor of its own for each call, so threads may share a lake."""
-        if self._connection is None:
-            connection = duckdb.connect()
-            connection.execute("SET enable_progress_bar = false")
+        with self._listing:
+            if self._connection is None:
+                self._connection = duckdb.connect()
+                self._connection.execute("SET enable_progress_bar = false")
+                # Parts are read once or twice; keeping their blocks would only let a long run grow.
+                self._connection.execute("SET enable_external_file_cache = false")
+            first = not self._listed
             for table in TABLES:
-                connection.execute(f'CREATE VIEW "{table}" AS {self._view(table)}')
-            for statement in VIEWS:
-                connection.execute(statement)
-            self._connection = connection
-        return self._connection.cursor()
+                self._refresh(self._connection, table)
+            for statement in VIEWS if first else ():
+                self._connection.execute(statement)
+            return self._connection.cursor()
 
-    def _view(self, table: str) -> str:
-        kinds = {S: "VARCHAR", N: "BIGINT", F: "DOUBLE", B: "BOOLEAN"}
-        folder = self.folder / "tables" / table
-        if not any(folder.glob("*.parquet")):  # a lake that is older than the table, and only read
-            nothing = ", ".join(f'NULL::{kinds[kind]} AS "{name}"' for name, kind in TABLES[table].items())
-            return f"SELECT {nothing} WHERE false"
-        parts = f"SELECT * FROM read_parquet({_literal(folder / '*.parquet')})"
-        if table not in JOURNALED:
-            return parts
-        columns = ", ".join(f"'{name}': '{kinds[kind]}'" for name, kind in TABLES[table].items())
-        lines = (f"SELECT * FROM read_json({_literal(self.folder / 'journal' / f'{table}-*.jsonl')}, "
-                 f"format='newline_delimited', columns={{{columns}}}, ignore_errors=true)")
-        # A segment that was just compacted can still lie beside its part for a moment: the part wins. The journal is
-        # listed first: a segment that is compacted between the two listings is then seen twice, never not at all.
-        # The parts are named twice: DuckDB keeps in memory, texts and all, what a query names once and uses twice.
-        return (f"WITH lines AS ({lines}) SELECT * FROM lines WHERE id IS NOT NULL AND "
-                f"id NOT IN (SELECT id FROM ({parts})) UNION ALL BY NAME {parts}")
+    def _refresh(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        files = self._files(table)
+        if files != self._listed.get(table):
+            connection.execute(f'CREATE OR REPLACE VIEW "{table}" AS {_view(table, *files)}')
+            self._listed[table] = files
 
-    def sql(self, query: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+    def _files(self, table: str) -> list[list[str]]:
+        """The journal segments and the parts that hold the table, each row once.
+
+        The journal is listed first, and a segment whose part is there is left out: one that is compacted between the
+        two is then read from its part, and one that is compacted later is missed when it is read (`sql`).
+        """
+        lines = sorted((self.folder / "journal").glob(f"{table}-*.jsonl")) if table in JOURNALED else []
+        parts = sorted((self.folder / "tables" / table).glob("*.parquet"))
+        sealed = {part.stem for part in parts}
+        return [[str(path) for path in lines if f"part-{path.stem}" not in sealed], [str(path) for path in parts]]
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a query over the views; `.fetchall()` and `.df()` read it. Raises QueryError."""
         for attempt in itertools.count():
             try:
-                return self.connect().execute(query, list(params))
-            except duckdb.IOException as error:
-                # A journal segment can vanish between the listing and the reading while a run compacts it.
+                return self.connect().execute(query, params if isinstance(params, Mapping) else list(params))
+            except duckdb.IOException as error:  # a segment that was compacted since it was listed, or a real fault
                 if attempt == 19:
                     raise UserError(f"a file cannot be read: {complaint(error)}; if it is one of the lake's, restore "
                                     f"it from a copy of {self.folder}") from error
@@ -281,12 +313,36 @@ VIEWS = (
     # A trace's verdict of now: the newest version of the problem's own verifier.
     """CREATE VIEW judged AS
        SELECT * FROM verdicts QUALIFY row_number() OVER (PARTITION BY trace_id, verifier ORDER BY version DESC) = 1""",
-    # Which traces belong to a run: its problems, asked of its teacher in its way.
+    # Which traces belong to a run: its problems, asked of its teacher in its way; one that was cut off and gone on from
+    # is seen as its continuation.
     """CREATE VIEW run_traces AS
        SELECT r.id AS run_id, r.name AS run, m.part, t.* FROM runs r
        JOIN members m ON m.run_id = r.id AND m.part = 'train'
        JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = r.teacher AND t.strategy = r.strategy
-            AND t.sample < r.samples""",
+            AND t.sample < r.samples
+       WHERE r.continued IS NULL
+       UNION ALL
+       SELECT r.id AS run_id, r.name AS run, m.part, t.* FROM runs r
+       JOIN members m ON m.run_id = r.id AND m.part = 'train'
+       JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = r.teacher
+            AND t.strategy IN (r.strategy, r.continued) AND t.sample < r.samples
+       ANTI JOIN (SELECT parent, strategy FROM traces WHERE parent IS NOT NULL) c
+            ON c.parent = t.id AND c.strategy = r.continued
+       WHERE r.continued IS NOT NULL""",
+    # What a run's traces and failures cost, for each trace and for each that is right.
+    """CREATE VIEW costs AS
+       SELECT t.run_id, t.run, count(*) AS traces, count(*) FILTER (v.status = 'correct') AS verified,
+              coalesce(sum(t.completion_tokens), 0)::BIGINT AS tokens,
+              coalesce(sum(t.completion_tokens) FILTER (v.status = 'correct'), 0)::BIGINT AS verified_tokens,
+              coalesce(sum(t.cost), 0) + coalesce(sum(q.cost), 0) + coalesce(any_value(f.cost), 0) AS usd,
+              usd / traces AS usd_per_trace, usd / nullif(verified, 0) AS usd_per_verified_trace
+       FROM run_traces t JOIN problems p ON p.id = t.problem_id
+       LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
+       LEFT JOIN (SELECT id, cost FROM traces WHERE id IN (SELECT parent FROM traces)) q ON q.id = t.parent
+       LEFT JOIN (SELECT m.run_id, sum(f.cost) AS cost FROM failures f JOIN members m ON m.problem_id = f.problem_id
+                  JOIN runs r ON r.id = m.run_id AND r.teacher = f.teacher WHERE m.part = 'train' GROUP BY 1) f
+            ON f.run_id = t.run_id
+       GROUP BY t.run_id, t.run""",
     # What a screening dropped, and why.
     """CREATE VIEW screened AS
        SELECT screening, run_id, kind, item, why AS reason FROM duplicates WHERE NOT kept
@@ -301,12 +357,38 @@ VIEWS = (
 )
 
 
+def _schema(table: str) -> pa.Schema:
+    return pa.schema(list(TABLES[table].items()))
+
+
+def _columns(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The rows as the table's columns; what a row lacks is NULL, what the table lacks is left out."""
+    columns = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in TABLES[table].items()}
+    return pa.table(columns, schema=_schema(table))
+
+
+def _view(table: str, lines: Sequence[str], parts: Sequence[str]) -> str:
+    """The table as SQL over its journal segments and parts; a column that a part is too old to have is NULL."""
+    kinds = {S: "VARCHAR", N: "BIGINT", F: "DOUBLE", B: "BOOLEAN", V: "FLOAT[]"}
+    typed = ", ".join(f'NULL::{kinds[kind]} AS "{name}"' for name, kind in TABLES[table].items())
+    view = f"SELECT {typed} WHERE false"
+    if parts:
+        view += f" UNION ALL BY NAME FROM read_parquet({_literals(parts)}, union_by_name = true)"
+    if lines:
+        columns = ", ".join(f"'{name}': '{kinds[kind]}'" for name, kind in TABLES[table].items())
+        view += (f" UNION ALL BY NAME SELECT * FROM read_json({_literals(lines)}, format = 'newline_delimited', "
+                 f"columns = {{{columns}}}, ignore_errors = true) WHERE id IS NOT NULL")
+    return view
+
+
 def clean(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with NUL and lone surrogates as U+FFFD: neither Parquet nor DuckDB's JSON reader can hold them."""
     return {key: _text(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def _text(value: str) -> str:
+    if value.isascii() and "\0" not in value:
+        return value
     value = value.replace("\0", "\ufffd")
     try:
         value.encode()
@@ -315,8 +397,8 @@ def _text(value: str) -> str:
     return value
 
 
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _literals(paths: Sequence[str]) -> str:
+    return "[" + ", ".join("'" + path.replace("'", "''") + "'" for path in paths) + "]"
 
 
 @contextlib.contextmanager

@@ -45,31 +45,48 @@ def features(text: str) -> tuple[list[str], list[str]]:
     return stems, found
 
 
+class Tfidf:
+    """Texts as the keys that occur in them, each weighed by how rare it is among them; ready for cosines."""
+
+    def __init__(self, each: Sequence[Sequence[str]]) -> None:
+        self.size = len(each)
+        seen = Counter(key for keys in each for key in set(keys))
+        self._rarity = {key: math.log((self.size + 1) / (count + 0.5)) for key, count in seen.items()}
+        self._postings = self._inverted(each)
+
+    def weigh(self, key: str) -> float:
+        return self._rarity.get(key) or math.log((self.size + 1) / 0.5)
+
+    def _vector(self, keys: Sequence[str]) -> dict[str, float]:
+        weights = {key: self.weigh(key) * (1 + math.log(n)) for key, n in Counter(keys).items()}
+        length = math.sqrt(sum(w * w for w in weights.values())) or 1.0
+        return {key: weight / length for key, weight in weights.items()}
+
+    def _inverted(self, each: Sequence[Sequence[str]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        lists: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for index, keys in enumerate(each):
+            for key, weight in self._vector(keys).items():
+                lists[key].append((index, weight))
+        return {key: (np.array([i for i, _ in found]), np.array([w for _, w in found], np.float32))
+                for key, found in lists.items()}
+
+    def cosines(self, keys: Sequence[str]) -> np.ndarray:
+        """Of a text with these keys and each of the texts here."""
+        scores = np.zeros(self.size, np.float32)
+        for key, weight in self._vector(keys).items():
+            if key in self._postings:
+                where, weights = self._postings[key]
+                scores[where] += weight * weights
+        return scores
+
+
 class Paraphrases:
     """The texts of a benchmark, ready to be compared with."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._each = [features(text) for text in texts]
-        seen = Counter(key for stems, found in self._each for key in {*stems, *map(_number, found)})
-        self._rarity = {key: math.log((len(texts) + 1) / (count + 0.5)) for key, count in seen.items()}
-        self._unseen = math.log((len(texts) + 1) / 0.5)
-        self._postings = self._inverted()
-
-    def _weigh(self, key: str) -> float:
-        return self._rarity.get(key, self._unseen)
-
-    def _vector(self, stems: Sequence[str]) -> dict[str, float]:
-        weights = {key: self._weigh(key) * (1 + math.log(n)) for key, n in Counter(stems).items()}
-        length = math.sqrt(sum(w * w for w in weights.values())) or 1.0
-        return {key: weight / length for key, weight in weights.items()}
-
-    def _inverted(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        lists: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        for index, (stems, _) in enumerate(self._each):
-            for key, weight in self._vector(stems).items():
-                lists[key].append((index, weight))
-        return {key: (np.array([i for i, _ in found]), np.array([w for _, w in found], np.float32))
-                for key, found in lists.items()}
+        self._stems = Tfidf([stems for stems, _ in self._each])
+        self._numbers = Tfidf([found for _, found in self._each])
 
     def hits(self, texts: Sequence[str], threshold: float) -> Iterator[Hit]:
         """The best hit of each text that scores `threshold` or more, in order."""
@@ -80,32 +97,27 @@ class Paraphrases:
         least = threshold ** (POWER + 1)  # of the cosine, when the numbers are quite the same
         for index, text in enumerate(texts):
             stems, found = features(text)
-            cosines = self._cosines(stems)
+            cosines = self._stems.cosines(stems)
             near = np.argpartition(-cosines, min(TOP, len(cosines) - 1))[:TOP]
             scored = [(self._score(float(cosines[i]), found, self._each[i][1]), -int(i))
                       for i in near if cosines[i] >= max(least, 1e-9)]
             score, other = max(scored, default=(0.0, 0))
             yield Hit(index, -other, "a paraphrase", score)
 
-    def _cosines(self, stems: Sequence[str]) -> np.ndarray:
-        scores = np.zeros(len(self._each), np.float32)
-        for key, weight in self._vector(stems).items():
-            if key in self._postings:
-                where, weights = self._postings[key]
-                scores[where] += weight * weights
-        return scores
-
     def _score(self, cosine: float, mine: Sequence[str], theirs: Sequence[str]) -> float:
+        return float((cosine * self.numbers_alike(mine, theirs) ** POWER) ** (1 / (POWER + 1)))
+
+    def numbers_alike(self, mine: Sequence[str], theirs: Sequence[str]) -> float:
+        """0 to 1: the same numbers in the same order; few of them say little."""
         both = len(mine) + len(theirs)
-        order = self._order(mine, theirs) * both / (both + DOUBT)
-        return float((cosine * order ** POWER) ** (1 / (POWER + 1)))
+        return self._order(mine, theirs) * both / (both + DOUBT)
 
     def _order(self, mine: Sequence[str], theirs: Sequence[str]) -> float:
         """The longest common subsequence of the numbers, rare ones weighing more, as a share of both (0 to 1)."""
         mine, theirs = mine[:LONGEST], theirs[:LONGEST]
         if set(mine).isdisjoint(theirs):
             return 0.0
-        weights = {key: self._weigh(_number(key)) for key in {*mine, *theirs}}
+        weights = {key: self._numbers.weigh(key) for key in {*mine, *theirs}}
         row = [0.0] * (len(theirs) + 1)
         for key in mine:
             before, row = row, [0.0]
@@ -116,7 +128,3 @@ class Paraphrases:
 
 def _sum(weights: dict[str, float], keys: Iterable[str]) -> float:
     return sum(weights[key] for key in keys)
-
-
-def _number(key: str) -> str:
-    return "#" + key

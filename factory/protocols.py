@@ -15,8 +15,28 @@ Ask = Callable[[Sequence[Message]], Awaitable[Completion]]
 """A teacher with its sampling and seed already chosen."""
 
 
+class TokenAsk(Protocol):
+    """An `Ask` of a vLLM server, which can also be asked token by token: for a strategy whose module says
+    `TOKENS = True`.
+
+    `complete` gives what comes after `tokens`, with the ids of both; its `limits` (max_tokens, stop_token_ids …) win
+    over the sampling, and the model's `context` (in tokens) over both.
+    """
+
+    async def __call__(self, messages: Sequence[Message]) -> Completion: ...
+    async def encode(self, text: str | Sequence[Message]) -> Sequence[int]: ...
+    async def complete(self, tokens: Sequence[int], **limits: Any) -> Completion: ...
+    async def context(self) -> int: ...
+
+
+
 class UserError(Exception):
     """A mistake that the user can mend: one clear sentence that says what to do next."""
+
+
+class Exhausted(UserError):
+    """A budget or a quota is used up: nobody's mistake, so what is in flight is finished and kept, and what was bought
+    goes on to datasets before the run ends with this sentence. The same command goes on when there is more."""
 
 
 class AskFailed(Exception):

@@ -16,8 +16,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may be part of a file's name."""
 
 FORBIDDEN = [r"no[- _]?distill", r"no[- _]?(ai[- _]?)?train", r"\bby[-_ ](nc[-_ ])?nd\b", r"no[- _]?derivatives?"]
-"""Licences that do not let a dataset be made of them: terms against distillation or training, and Creative Commons'
-"no derivatives", which a trace about the text may be. Short on purpose: a recipe's own list takes its place."""
+"""Licences and terms that do not let a dataset be made of them: against distillation or training, and Creative
+Commons' "no derivatives", which a trace about the text may be. Short on purpose: a recipe's own takes its place."""
 
 
 class Plugin(BaseModel):
@@ -52,8 +52,68 @@ class Plugin(BaseModel):
         return Plugin(plugin=self.plugin, params={**self.params, **more})
 
 
+class MeasureSpec(Plugin):
+    """A measure; `name` is the column that rules and selectors know it by (the plugin's name, where none is given)."""
+
+    name: str = Field("", pattern=r"^([A-Za-z_]\w*)?$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"plugin": value}
+        if isinstance(value, dict) and set(value) != {"plugin", "params", "name"}:
+            fields = {k: value[k] for k in ("plugin", "name") if k in value}
+            return {"params": {k: v for k, v in value.items() if k not in fields}, **fields}
+        return value
+
+    @property
+    def column(self) -> str:
+        return self.name or self.plugin.rpartition(".")[2]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Truncation(Strict):
+    """What becomes of a trace that its limit of tokens cut off: `"keep"` it (its finish_reason says so), `"drop"` it
+    from datasets, `"continue"` it token by token, or `"force_close"` its thinking with the text `close` and let it answer.
+    `max_tokens` more tokens at most (by default as many as the teacher's sampling allows).
+    """
+
+    policy: Literal["keep", "continue", "force_close", "drop"] = "keep"
+    max_tokens: int | None = Field(None, ge=1)
+    close: str = Field("\n</think>\n\n", min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        return {"policy": value} if isinstance(value, str) else value
+
+    @property
+    def asks_again(self) -> bool:
+        return self.policy in ("continue", "force_close")
+
+
+class Adaptive(Strict):
+    """Sample until `correct` distinct right traces are there, `generate.samples` at most, and give up on a problem
+    whose pass rate, after `least` judged samples, lies with `certainty` outside of `low` to `high`
+    (`factory.stages.plan`).
+    """
+
+    correct: int = Field(4, ge=1)
+    least: int = Field(4, ge=1)
+    low: float = Field(0.1, ge=0, lt=1)
+    high: float = Field(0.9, gt=0, le=1)
+    certainty: float = Field(0.8, gt=0.5, lt=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"generate.adaptive has low = {self.low:g} and high = {self.high:g}: low has to be the "
+                             "smaller one")
+        return self
 
 
 class Generate(Strict):
@@ -61,7 +121,9 @@ class Generate(Strict):
 
     strategy: Plugin = Plugin(plugin="sample")
     samples: int = Field(4, ge=1)
-    attempts: int = Field(4, ge=1)
+    adaptive: Adaptive | None = None
+    truncation: Truncation = Truncation()  # type: ignore[call-arg]
+    attempts: int = Field(8, ge=1)
     abort_after: int = Field(50, ge=1)
 
 
@@ -71,6 +133,30 @@ class Verify(Strict):
     timeout: float = Field(10.0, gt=0)
     memory_mb: int = Field(4096, ge=256)
     workers: int = Field(2, ge=1)
+    beside: bool = True
+
+
+class Budget(Strict):
+    """Where generation stops asking: tokens that the teacher wrote, US dollars and GPU hours of the whole run, seconds
+    of one start. What is in flight is finished, and the same command with a larger budget goes on.
+    """
+
+    max_tokens: int | None = Field(None, ge=1)
+    max_usd: float | None = Field(None, gt=0)
+    max_gpu_hours: float | None = Field(None, gt=0)
+    max_seconds: float | None = Field(None, gt=0)
+
+
+class PriceSpec(Strict):
+    """The teacher's price in US dollars: per million tokens, or per hour of one of its `gpus`; what is set here comes
+    before `factory/prices.toml`.
+    """
+
+    input: float | None = Field(None, ge=0)
+    cached_input: float | None = Field(None, ge=0)
+    output: float | None = Field(None, ge=0)
+    gpu_hour: float | None = Field(None, ge=0)
+    gpus: int | None = Field(None, ge=0)
 
 
 class Audit(Strict):
@@ -84,14 +170,15 @@ class Audit(Strict):
 class Mixture(Strict):
     """What of a selector's picks is used, over all problems: `by` is SQL like a rule, its values name the `shares`.
 
-    Without shares the `rows` are spread evenly. `prefer`: "long" takes rank n by length with weight 2^-n, as s1 did.
+    Without shares the `rows` are spread evenly. `prefer`: "long" takes rank n by length with weight 2^-n, as s1 did;
+    "diverse" goes from problem to the most unlike problem, by their embeddings.
     """
 
     by: str = ""
     shares: dict[str, float] = {}
     rows: int | None = Field(None, ge=1)
     per_problem: int | None = Field(None, ge=1)
-    prefer: Literal["any", "long"] = "any"
+    prefer: Literal["any", "long", "diverse"] = "any"
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -103,6 +190,20 @@ class Mixture(Strict):
         if not (self.shares or self.rows or self.per_problem):
             raise ValueError("a mixture needs `shares`, `rows` or `per_problem`: set one, or leave the mixture out")
         return self
+
+
+class Embed(Strict):
+    """An endpoint of embeddings (`base_url`/embeddings, the key in the variable `key_env`), and the texts it is asked
+    about: the first `characters` of each correct trace or of each problem, `batch` in a request.
+    """
+
+    model: str
+    base_url: str = Field(pattern="^https?://")
+    key_env: str = ""
+    of: list[Literal["trace", "problem"]] = Field(["trace"], min_length=1)
+    characters: int = Field(8000, ge=1)
+    batch: int = Field(32, ge=1)
+    concurrency: int = Field(4, ge=1)
 
 
 class DatasetSpec(Strict):
@@ -194,20 +295,25 @@ class Tasks(Strict):
 
 class Recipe(Strict):
     """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures; `forbid_licences` are
-    regular expressions (any case) of licences whose rows must not leave by `cot export`."""
+    regular expressions (any case) of licences and terms whose rows must not leave by `cot export`; `teacher_terms` are
+    those of what the teacher writes ("": what `factory.terms` knows)."""
 
     name: str = Field(pattern=NAME)
     problems: list[Plugin] = Field(min_length=1)
     teacher: Plugin
     generate: Generate = Generate()  # type: ignore[call-arg]
+    budget: Budget = Budget()  # type: ignore[call-arg]
+    price: PriceSpec = PriceSpec()  # type: ignore[call-arg]
     verify: Verify = Verify()  # type: ignore[call-arg]
     audit: Audit = Audit()  # type: ignore[call-arg]
-    measures: list[Plugin] = []
+    measures: list[MeasureSpec] = []
     rules: dict[str, str] = {}
     dedup: Dedup = Dedup()  # type: ignore[call-arg]
     decontaminate: Decontaminate = Decontaminate()  # type: ignore[call-arg]
+    embed: Embed | None = None
     datasets: list[DatasetSpec] = []
     forbid_licences: list[str] = FORBIDDEN
+    teacher_terms: str = ""
     students: list[StudentSpec] = []
     evaluate: Evaluate | None = None
     tasks: Tasks = Tasks()  # type: ignore[call-arg]
@@ -222,6 +328,17 @@ class Recipe(Strict):
                 raise ValueError(f"forbid_licences holds {pattern!r}, which is no regular expression ({error}): write "
                                  "a dot or a bracket as \\\\. or \\\\[") from error
         return patterns
+
+    @model_validator(mode="after")
+    def _embedded(self) -> Self:
+        asked = self.embed.of if self.embed else []
+        for spec in self.datasets:
+            by_problem = spec.mixture is not None and spec.mixture.prefer == "diverse"
+            for wanted, kind in ((spec.selector.params.get("by") == "embedding", "trace"), (by_problem, "problem")):
+                if wanted and kind not in asked:
+                    raise ValueError(f"the dataset '{spec.name}' goes by embeddings of each {kind}: add [embed] with "
+                                     f'model, base_url and of = ["{kind}"]')
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -240,8 +357,9 @@ class Recipe(Strict):
 
     @property
     def id(self) -> str:
-        """Hash of the recipe's content, but for how the work is spread and audited."""
-        return content_id("recipe", self.model_dump(mode="json", exclude={"tasks", "audit"}))
+        """Hash of the recipe's content, but for how the work is spread and audited and what it may cost."""
+        left_out: Any = {"tasks": True, "audit": True, "budget": True, "price": True, "verify": {"beside": True}}
+        return content_id("recipe", self.model_dump(mode="json", exclude=left_out))
 
     def json_text(self) -> str:
         return self.model_dump_json()

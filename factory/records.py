@@ -13,8 +13,12 @@ HASHING = "b1"
 
 def content_id(*parts: Any) -> str:
     """`b1-` and 32 hex digits of BLAKE2b over the canonical JSON of `parts` (JSON types only)."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = _JSON.encode(parts)
     return f"{HASHING}-{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+"""Made once: `json.dumps` would make one for every id, and there are millions of them."""
 
 
 class Message(TypedDict):
@@ -44,7 +48,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a teacher or a strategy gives back. `raw` is the text as it came; tokens are counts, logprob a mean."""
+    """What a teacher or a strategy gives back. `raw` is the text as it came; tokens are counts; `mean_logprob` and
+    `min_logprob` are the mean and the lowest natural log-probability of its tokens."""
 
     thinking: str
     response: str
@@ -54,7 +59,12 @@ class Completion:
     completion_tokens: int = 0
     thinking_tokens: int | None = None
     mean_logprob: float | None = None
+    min_logprob: float | None = None
     steps: tuple["Step", ...] = ()
+    cached_tokens: int = 0
+    """Of the prompt's tokens, those that the provider had in its cache, and sells for less."""
+    tokens: tuple[int, ...] = ()
+    """The ids of prompt and text together, where the text was cut off and the endpoint tells them."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,8 @@ class Trace:
     seconds: float = 0.0
     cost: float = 0.0
     round: int = 0
+    parent: str | None = None
+    """The id of the trace that this one goes on from."""
 
     @property
     def id(self) -> str:
@@ -104,7 +116,11 @@ class Trace:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trace as a selector sees it. There is no reference here, so a selector cannot leak gold."""
+    """A trace as a selector sees it. There is no reference here, so a selector cannot leak gold.
+
+    `steps` is filled in for a selector whose module says `STEPS = True`; `vector` is its embedding, of length 1, where
+    the recipe has `[embed]` and it is correct.
+    """
 
     trace_id: str
     problem_id: str
@@ -116,6 +132,8 @@ class Candidate:
     answer: str | None
     completion_tokens: int
     measures: Mapping[str, float] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    vector: Sequence[float] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,16 @@ class Pick:
     chosen: Candidate
     rejected: Candidate | None
     why: str
+
+
+def joint_logprobs(parts: Sequence[Completion]) -> tuple[float | None, float | None]:
+    """Mean and lowest log-probability over what was written in several parts; none where one of them is not known."""
+    written = [(part.mean_logprob, part.min_logprob, part.completion_tokens) for part in parts]
+    known = [(mean, least, size) for mean, least, size in written if mean is not None and least is not None]
+    total = sum(size for _, _, size in known)
+    if len(known) < len(written) or not total:
+        return None, None
+    return sum(mean * size for mean, _, size in known) / total, min(least for _, least, _ in known)
 
 
 def canonical(value: Mapping[str, Any] | Sequence[Any]) -> str:

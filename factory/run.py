@@ -1,6 +1,7 @@
 """A run: a recipe at work on a lake. Every stage takes one; two runs of one recipe on one lake are the same run."""
 
 import functools
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from functools import cached_property
 from factory import plugins
 from factory.lake import Lake, now
 from factory.protocols import Strategy, Teacher
-from factory.recipe import Plugin, Recipe
+from factory.recipe import Generate, Plugin, Recipe
 from factory.records import canonical, content_id
 
 
@@ -27,6 +28,14 @@ def make_strategy(spec: Plugin) -> Strategy:
 def strategy_key(spec: Plugin) -> str:
     """What a strategy contributes to a trace's id."""
     return canonical({"strategy": spec.plugin, "version": plugins.version("strategy", spec.plugin), **spec.params})
+
+
+def continued_key(options: Generate) -> str | None:
+    """What the strategy and the policy contribute to the id of a trace that goes on from one that was cut off."""
+    if not options.truncation.asks_again:
+        return None
+    asked = json.loads(strategy_key(options.strategy))
+    return canonical({**asked, "truncation": options.truncation.model_dump(exclude_none=True)})
 
 
 @functools.cache
@@ -57,12 +66,17 @@ class Run:
     def strategy_key(self) -> str:
         return strategy_key(self.recipe.generate.strategy)
 
+    @cached_property
+    def continued_key(self) -> str | None:
+        return continued_key(self.recipe.generate)
+
     def register(self) -> None:
         """Note the run in the lake, once, and that it was started, each time."""
         started = now()
         self.lake.append_new("runs", [dict(
             id=self.id, name=self.recipe.name, recipe=self.recipe.json_text(), teacher=self.teacher_key,
-            strategy=self.strategy_key, samples=self.recipe.generate.samples, started=started)])
+            strategy=self.strategy_key, samples=self.recipe.generate.samples, started=started,
+            continued=self.continued_key)])
         self.lake.append("starts", [dict(id=content_id("start", self.id, started, os.getpid()), run_id=self.id,
                                          started=started)])
 

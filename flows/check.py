@@ -1,22 +1,24 @@
 """What can be wrong with a recipe, found before anything starts: plugins, parameters, files, models, ports, SQL."""
 
+import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from factory import plugins
+from factory import plugins, terms, truncation
 from factory.lake import Lake
 from factory.protocols import UserError
 from factory.recipe import Plugin, Recipe
-from factory.records import Problem
+from factory.records import Candidate, Completion, Problem, Request, Trace
 from factory.run import make_teacher
-from factory.stages import choose, decontaminate, emit
+from factory.stages import choose, decontaminate, emit, recorded
 from flows.export import forbidden
 
 
 def check(recipe: Recipe) -> list[str]:
     """Raises UserError for the first thing that is wrong; returns what was looked at, one line each."""
-    return [*_sources(recipe), *decontaminate.check(recipe), *_teachers(recipe), *_students(recipe), *_rules(recipe),
-            *_parts(recipe), *_templates(recipe)]
+    return [*_sources(recipe), *decontaminate.check(recipe), *_teachers(recipe), *recorded.check(recipe),
+            *_students(recipe), *_rules(recipe), *_parts(recipe), *_templates(recipe)]
 
 
 def _sources(recipe: Recipe) -> list[str]:
@@ -38,11 +40,17 @@ def _source(spec: Plugin, recipe: Recipe | None = None) -> str:
             raise UserError(f"the source '{spec.plugin}' has the licence '{first.licence}', which falls under "
                             f"'{pattern}' of forbid_licences: its rows could never be exported, so take another "
                             "source, or set forbid_licences if you may")
+        if recipe and recipe.datasets and not first.licence:
+            print(f"note: the source '{spec.plugin}' states no licence, so the card of a dataset will not either and "
+                  "`cot export` to the hub will refuse it: set `licence` on it in the recipe", file=sys.stderr)
     return f"source {spec.plugin}: its first row can be read"
 
 
 def _teachers(recipe: Recipe) -> list[str]:
-    make_teacher(recipe.teacher).check()
+    teacher = make_teacher(recipe.teacher)
+    teacher.check()
+    truncation.check(teacher, recipe.generate)
+    _note_terms(recipe)
     seen = [f"teacher {recipe.teacher.plugin}: it can be started"]
     if recipe.evaluate:
         bases = [s.base for s in recipe.students if s.base not in [t.name for t in recipe.students]]
@@ -52,6 +60,17 @@ def _teachers(recipe: Recipe) -> list[str]:
     return seen
 
 
+def _note_terms(recipe: Recipe) -> None:
+    """Say before a token is bought that an export will be refused; the traces may be wanted for something else."""
+    keys = plugins.parameters("teacher", recipe.teacher.plugin)
+    told = {**{key: found.default for key, found in keys.items()}, **recipe.teacher.params}
+    host = urlsplit(str(told.get("base_url", ""))).hostname
+    says = recipe.teacher_terms or terms.known({"model": told.get("model"), "host": host})
+    if forbidden(recipe, says):
+        print(f"note: `cot export` will refuse what the teacher '{told.get('model') or recipe.teacher.plugin}' writes "
+              f"({says}): set teacher_terms if yours allow it, or take another teacher", file=sys.stderr)
+
+
 def _parts(recipe: Recipe) -> list[str]:
     """Every other plugin with its parameters."""
     specs = [("strategy", recipe.generate.strategy), *(("measure", m) for m in recipe.measures)]
@@ -59,7 +78,26 @@ def _parts(recipe: Recipe) -> list[str]:
     specs += [("student", s.trainer) for s in recipe.students]
     for kind, spec in specs:  # a trainer brings torch, which takes seconds: whatever can fail sooner came before
         plugins.bind(kind, spec.plugin, spec.params)
+    _try_out(recipe)
     return [f"{kind} {spec.plugin}: its parameters fit" for kind, spec in specs]
+
+
+def _try_out(recipe: Recipe) -> None:
+    """What ships is used once on a made-up trace: a tokenizer that is not there, a measure that a selector lacks. A
+    private plugin is not, for it may do more than answer."""
+    raw = "<think>One and one.</think>\\boxed{2}"
+    completion = Completion("One and one.", "\\boxed{2}", raw, "stop", 1, 9, 5, mean_logprob=-0.5, min_logprob=-1.0)
+    trace = Trace(Request("", "{}", "{}", 0), completion)
+    measured = {spec.column: 0.0 for spec in recipe.measures}
+    pair = [Candidate(status, "", "1 + 1?", raw, "One and one.", "\\boxed{2}", status, "2", 9, measured)
+            for status in ("correct", "wrong")]
+    tries = [("measure", spec, (Problem("1 + 1?", "2"), trace)) for spec in recipe.measures]
+    for kind, spec, given in [*tries, *(("selector", dataset.selector, (pair,)) for dataset in recipe.datasets)]:
+        try:
+            if "." not in spec.plugin:
+                plugins.bind(kind, spec.plugin, spec.params)(*given)
+        except (ValueError, UserError) as error:
+            raise UserError(f"the {kind} '{spec.plugin}': {error}") from error
 
 
 def _rules(recipe: Recipe) -> list[str]:

@@ -11,15 +11,29 @@ from typing import Any
 
 RECIPES = Path(__file__).parent / "recipes"
 
+BUDGETS: dict[str, tuple[type, str]] = {
+    "max_tokens": (int, "stop asking at so many tokens written by the teacher, over all starts of the run"),
+    "max_usd": (float, "stop asking at this cost in US dollars, over all starts of the run"),
+    "max_gpu_hours": (float, "stop asking after so many GPU hours of the teacher's servers, over all starts"),
+    "max_seconds": (float, "stop asking after so many seconds"),
+}
+"""Options of `cot run` that set `[budget]`."""
+
+UNSAFE = "run programs although this machine offers no isolation; such verdicts are marked and never exported"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 a user's mistake, 130 interrupted."""
-    from factory.protocols import UserError
+    """Run one command; returns the exit code: 0 done, 1 a user's mistake, 75 a budget or quota is used up (the same
+    command goes on later), 130 interrupted."""
+    from factory.protocols import Exhausted, UserError
 
     args = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return int(args.command(args) or 0)
+    except Exhausted as ended:
+        _told(str(ended))
+        return os.EX_TEMPFAIL
     except UserError as error:
         return _told(str(error))
     except KeyboardInterrupt:
@@ -75,7 +89,16 @@ def _os_sentence(error: OSError) -> str:
 
 
 def run(args: argparse.Namespace) -> None:
+    _allow_no_sandbox(args)
     _run_parts(args, "factory")
+
+
+def _allow_no_sandbox(args: argparse.Namespace) -> None:
+    """For this process and all that it starts; the verdicts say so."""
+    if args.unsafe_no_sandbox:
+        os.environ["COT_UNSAFE_NO_SANDBOX"] = "1"
+        print("cot: programs may run WITHOUT a sandbox, with limits only; such verdicts have the grade 'unsafe', and "
+              "their rows are not exported", file=sys.stderr)
 
 
 def demo(args: argparse.Namespace) -> None:
@@ -101,6 +124,7 @@ def _run_parts(args: argparse.Namespace, flow: str) -> None:
     from flows import check
 
     allow_private(os.getcwd())
+    args.set += [f"budget.{name}={value}" for name in BUDGETS if (value := getattr(args, name, None)) is not None]
     recipe = load(args.recipe, args.set)
     check.check(recipe)
     lake = Lake(args.lake)
@@ -149,11 +173,22 @@ def _report(lake: Any, run_id: str) -> None:
 def check(args: argparse.Namespace) -> None:
     from factory.plugins import allow_private
     from factory.recipe import load
+    from factory.stages import embed
     from flows import check as checking
 
     allow_private(os.getcwd())
-    for line in checking.check(load(args.recipe, args.set)):
+    recipe = load(args.recipe, args.set)
+    for line in [*checking.check(recipe), *embed.check(recipe)]:
         print(f"ok  {line}")
+
+
+def write_tests(args: argparse.Namespace) -> None:
+    from factory.plugins import allow_private
+    from factory.recipe import load
+    from flows import write_tests as writing
+
+    allow_private(os.getcwd())
+    print(writing.write(load(args.recipe, args.set), args.lake, args.out, args.inputs))
 
 
 def status(args: argparse.Namespace) -> None:
@@ -195,7 +230,17 @@ def explain(args: argparse.Namespace) -> None:
 def verify(args: argparse.Namespace) -> int:
     from flows.verify_file import verify_file
 
+    _allow_no_sandbox(args)
     return verify_file(args.file, args.out, args.verifier, args.workers, args.timeout)
+
+
+def doctor(_: argparse.Namespace) -> int:
+    from verifiers.sandbox import describe
+
+    rows = describe()
+    for name, words in rows:
+        print(f"{name:20}  {words}")
+    return int(not rows[0][1].startswith("level"))
 
 
 def audit(args: argparse.Namespace) -> None:
@@ -217,6 +262,18 @@ def export(args: argparse.Namespace) -> None:
         print(line)
 
 
+def estimate(args: argparse.Namespace) -> None:
+    from factory.plugins import allow_private
+    from factory.recipe import load
+    from flows import check
+    from flows import estimate as estimating
+
+    allow_private(os.getcwd())
+    recipe = load(args.recipe, args.set)
+    check.check(recipe)
+    print(estimating.estimate(recipe, args.lake, args.problems))
+
+
 def schedule(args: argparse.Namespace) -> None:
     from flows.schedule import schedule as scheduling
 
@@ -226,9 +283,9 @@ def schedule(args: argparse.Namespace) -> None:
 def teacher_serve(args: argparse.Namespace) -> None:
     import asyncio
 
-    from flows.serve import serve
+    from flows.serve import serve, serve_script
 
-    asyncio.run(serve(args.model, args.port))
+    asyncio.run(serve_script(args.set, args.port) if args.scripted else serve(args.model, args.port))
 
 
 def _lake(args: argparse.Namespace) -> Any:
@@ -267,7 +324,17 @@ def parser() -> argparse.ArgumentParser:
                              ("evaluate", evaluate, "only evaluate the students of a recipe")):
         made = add(name, does, text, recipe=name != "demo")
         made.add_argument("--direct", action="store_true", help="without Prefect: no server, no flow, the same result")
+        for budget, (kind, words) in BUDGETS.items() if does in (run, demo) else ():
+            made.add_argument(f"--{budget.replace('_', '-')}", type=kind, metavar="N", help=words)
+        if does is run:
+            made.add_argument("--unsafe-no-sandbox", action="store_true", help=UNSAFE)
     add("check", check, "find what is wrong with a recipe before anything starts", recipe=True, lake=False)
+    made = add("estimate", estimate, "ask a few problems of a recipe, and say what all will take", recipe=True)
+    made.add_argument("--problems", type=int, default=20, metavar="N", help="problems of the pilot (default: 20)")
+    made = add("tests", write_tests, "have a recipe's teacher write tests for its problems, and keep what a quorum of "
+               "its solutions agrees on", recipe=True)
+    made.add_argument("out", type=Path, metavar="OUT.jsonl", help="where the problems with their tests go")
+    made.add_argument("--inputs", type=int, default=50, metavar="N", help="generated inputs a problem (default: 50)")
     _add_reading(add)
     made = add("schedule", schedule, "run a recipe again and again, as a Prefect deployment", recipe=True)
     when = made.add_mutually_exclusive_group(required=True)
@@ -280,6 +347,9 @@ def parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=teacher_serve)
     serve.add_argument("--model", default="data/teacher", help="a model folder or hub name (default: data/teacher)")
     serve.add_argument("--port", type=int, default=8000, help="the port (default: 8000)")
+    serve.add_argument("--scripted", action="store_true", help="no model: the scripted teacher, for dry runs")
+    serve.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                       help="with --scripted: how it behaves, for example delay=0.5 or http_500=0.1; may be repeated")
     return whole
 
 
@@ -303,7 +373,10 @@ def _add_reading(add: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, metavar="FILE", help="where the verdicts go (default: standard output)")
     made.add_argument("--verifier", default="math_equal", help="for rows that name none (default: math_equal)")
     made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
-    made.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="limit of one row (default: 5)")
+    made.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS",
+                      help="limit of one row (default: 5), or more where its verifier knows that tests need more")
+    made.add_argument("--unsafe-no-sandbox", action="store_true", help=UNSAFE)
+    add("doctor", doctor, "show what isolates programs on this machine, and what to install", lake=False)
     made = add("audit", audit, "show how often verifiers were wrong about planted answers, and doubtful references")
     made.add_argument("--run", metavar="RUN", help="only of the run of that name (default: of all runs)")
     made.add_argument("--verifier", metavar="NAME", help="only of this verifier")

@@ -20,13 +20,22 @@ def explain(lake: Lake, trace_id: str) -> str:
     because = f" ({row['reason']})" if row["reason"] else ""
     lines = [f"trace     {row['id']}", f"problem   {row['problem_id']}, sample {row['sample']}",
              f"verdict   {row['status'] or 'not yet verified'}{because}: found {row['answer']!r} ({row['verifier']})"]
-    for run in _runs(lake, row["id"]):
+    lines += [f"goes on   from {row['parent']}, which was cut off"] if row["parent"] else []
+    runs = _runs(lake, row["id"])
+    for run in runs:
         lines += ["", f"run {run['name']} ({run['id']})", *_run(lake, run, row["id"])]
-    if len(lines) == 3:
-        parent = json.loads(row["strategy"] or "{}").get("cut_of")
-        told = f"It is a cut of {parent}." if parent else "It is an answer of a model that was evaluated."
-        lines += ["", told, *_datasets(lake, None, row["id"])]
+    if not runs:
+        lines += ["", _told(lake, row), *_datasets(lake, None, row["id"])]
     return "\n".join(lines)
+
+
+def _told(lake: Lake, row: dict[str, Any]) -> str:
+    """What a trace is that belongs to no run."""
+    if whole := json.loads(row["strategy"] or "{}").get("cut_of"):
+        return f"It is a cut of {whole}."
+    if more := lake.value("SELECT id FROM traces WHERE parent = $1 ORDER BY created DESC", [row["id"]]):
+        return f"It was cut off; {more} goes on from it."
+    return "It is an answer of a model that was evaluated."
 
 
 def _runs(lake: Lake, trace_id: str) -> list[dict[str, Any]]:
@@ -53,7 +62,7 @@ def _rules(lake: Lake, run_id: str, recipe: Recipe, trace_id: str) -> list[str]:
         [row] = lake.rows(f"SELECT * FROM ({candidates_sql(recipe)}) WHERE trace_id = $2", [run_id, trace_id])
     except QueryError as error:
         return [f"  the rules cannot be computed: {complaint(error)}"]
-    measures = [measure.plugin.rpartition(".")[2] for measure in recipe.measures]
+    measures = [measure.column for measure in recipe.measures]
     return [_rule(lake, run_id, recipe, name, row, [*COLUMNS, *measures]) for name in recipe.rules]
 
 

@@ -33,6 +33,8 @@ def export(lake: Lake, run: str, target: str, private: bool) -> Iterator[str]:
             raise UserError(f"{lake.folder / row['path']} is gone, or holds what another run of that name made: run "
                             "the recipe again, then it is written anew")
         _check_licences(lake, recipe, row, hub)
+        _check_terms(lake, recipe, row)
+        _check_sandbox(lake, row)
     if hub:
         _push(lake, rows, name, private)
         yield from (f"{row['name']}: {row['rows']} rows in hf://{name}" for row in rows)
@@ -79,12 +81,41 @@ def _check_licences(lake: Lake, recipe: Recipe, row: dict[str, Any], hub: bool) 
 def _stopped(lake: Lake, row: dict[str, Any], source: dict[str, Any], pattern: str) -> str:
     found = lake.sql("""SELECT k.chosen FROM picks k JOIN problems p ON p.id = k.problem_id
         WHERE k.selection = $1 AND p.source = $2 ORDER BY 1""", [row["selection"], source["source"]]).fetchall()
-    ids = ", ".join(name for name, in found[:NAMED]) + (" …" if len(found) > NAMED else "")
+    ids = _named([name for name, in found])
     rule = source["licence"].replace("'", "''")
     return (f"the dataset '{row['name']}' must not leave: {len(found):,} of its rows ({ids}) are of the source "
             f"'{source['source']}' with the licence '{source['licence']}', which falls under '{pattern}' of "
             f"forbid_licences; leave them out with a rule (licensed = \"licence != '{rule}'\") and run the recipe "
             "again, or set forbid_licences if you may")
+
+
+def _check_terms(lake: Lake, recipe: Recipe, row: dict[str, Any]) -> None:
+    """Raises UserError for rows of a teacher whose terms forbid that a model learns from them."""
+    for teacher in card.teachers(lake, recipe, row["selection"]):
+        if pattern := forbidden(recipe, teacher["terms"]):
+            found = [pick["chosen"] for pick in lake.rows(f"{card.WRITTEN} ORDER BY 1", [
+                row["selection"]]) if pick["teacher"] == teacher["teacher"]]
+            raise UserError(
+                f"the dataset '{row['name']}' must not leave: {len(found):,} of its rows ({_named(found)}) were "
+                f"written by '{teacher['name']}' under the terms '{teacher['terms']}', which fall under '{pattern}' "
+                "of forbid_licences; take another teacher, or set teacher_terms to those that you have and run the "
+                "recipe again")
+
+
+def _check_sandbox(lake: Lake, row: dict[str, Any]) -> None:
+    """Raises UserError for rows whose verdict is of a program that ran without a sandbox: it could have forged it."""
+    found = lake.sql("""SELECT DISTINCT t.id FROM picks k JOIN traces t ON t.id IN (k.chosen, k.rejected)
+        JOIN problems p ON p.id = t.problem_id JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
+        WHERE k.selection = $1 AND v.grade = 'unsafe' ORDER BY 1""", [row["selection"]]).fetchall()
+    if found:
+        raise UserError(
+            f"the dataset '{row['name']}' must not leave: {len(found):,} of its rows ({_named([f[0] for f in found])}) "
+            "were judged without a sandbox; run the recipe again, without --unsafe-no-sandbox, on a machine where "
+            "`cot doctor` finds isolation, in a new lake")
+
+
+def _named(found: Sequence[str]) -> str:
+    return ", ".join(found[:NAMED]) + (" …" if len(found) > NAMED else "")
 
 
 # -- ways out --------------------------------------------------------------------------------------------------------

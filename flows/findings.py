@@ -16,7 +16,7 @@ EXAMPLES = 3
 
 _JUDGED = """
     judged_traces AS (
-        SELECT t.id, t.problem_id, coalesce(t.completion_tokens, 0) AS tokens,
+        SELECT t.id, t.problem_id, LENGTH AS size,
                coalesce(v.status, 'not yet verified') AS status,
                v.answer, p.source, p.domain, p.verifier, coalesce(p.meta->>'$.level', '') AS level,
                avg(CASE WHEN v.status = 'correct' THEN 1 ELSE 0 END) OVER (PARTITION BY t.problem_id) AS pass_rate
@@ -25,10 +25,22 @@ _JUDGED = """
 # A left join: of inner ones DuckDB tries problems with verdicts of their verifier first, which is nearly all with all.
 
 
+def unit(lake: Lake, run_id: str) -> str:
+    """What lengths are in: "tokens", or "characters" where the endpoint counted none."""
+    counted = lake.value("SELECT bool_or(completion_tokens > 0) FROM run_traces WHERE run_id = $1", [run_id])
+    return "tokens" if counted else "characters"
+
+
+def _judged(lake: Lake, run_id: str) -> str:
+    """SQL ($1 = run id) of the run's traces with their verdicts and their length."""
+    counted = unit(lake, run_id) == "tokens"
+    return _JUDGED.replace("LENGTH", "coalesce(t.completion_tokens, 0)" if counted else "length(t.raw)")
+
+
 def pass_rates(lake: Lake, run_id: str) -> Rows:
     """Share of correct traces by `kind` (source, domain, level) and `name`, with its 95 % interval."""
     found = lake.rows(f"""
-        WITH {_JUDGED}, named AS (
+        WITH {_judged(lake, run_id)}, named AS (
             SELECT 'source' AS kind, source AS name, status, problem_id FROM judged_traces
             UNION ALL SELECT 'domain', domain, status, problem_id FROM judged_traces
             UNION ALL SELECT 'level', level, status, problem_id FROM judged_traces)
@@ -49,21 +61,38 @@ def _with_interval(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def lengths(lake: Lake, run_id: str, buckets: int = 16) -> Rows:
-    """Correct and wrong traces by length: `start` and `end` in tokens, up to the 99th percentile (the last bucket
-    holds what is longer). Where the
-    endpoint counts no tokens all are 0: to measure every text here would take long."""
-    return lake.rows(f"""
-        WITH {_JUDGED}, width AS (
-            SELECT greatest(1, ceil((quantile_cont(tokens, 0.99) + 1) / {buckets}))::BIGINT AS w FROM judged_traces)
-        SELECT least(tokens // w, {buckets - 1}) * w AS start, (least(tokens // w, {buckets - 1}) + 1) * w AS end,
+    """Correct and wrong traces by length: `start` and `end` in `unit`, up to the 99th percentile (the last bucket holds
+    what is longer)."""
+    found = lake.rows(f"""
+        WITH {_judged(lake, run_id)}, width AS (
+            SELECT greatest(1, ceil((quantile_cont(size, 0.99) + 1) / {buckets}))::BIGINT AS w FROM judged_traces)
+        SELECT least(size // w, {buckets - 1}) * w AS start, (least(size // w, {buckets - 1}) + 1) * w AS end,
                count(*) FILTER (status = 'correct') AS correct, count(*) FILTER (status = 'wrong') AS wrong
         FROM judged_traces, width GROUP BY ALL ORDER BY 1""", [run_id])
+    there = {row["start"]: row for row in found}
+    width = found[0]["end"] - found[0]["start"] if found else 1  # an empty bucket is one, too
+    return [there.get(start, {"start": start, "end": start + width, "correct": 0, "wrong": 0})
+            for start in range(0, max(there, default=-1) + 1, width)]
 
 
 def medians(lake: Lake, run_id: str) -> dict[str, float]:
     """Median length by status."""
-    return dict(lake.sql(f"WITH {_JUDGED} SELECT status, median(tokens) FROM judged_traces GROUP BY 1",
+    return dict(lake.sql(f"WITH {_judged(lake, run_id)} SELECT status, median(size) FROM judged_traces GROUP BY 1",
                          [run_id]).fetchall())
+
+
+def measures(lake: Lake, run_id: str) -> Rows:
+    """Each measure with its parameters: mean, median and 90th percentile over the traces, and the mean of the correct
+    and of the wrong ones."""
+    return lake.rows(f"""
+        WITH {_judged(lake, run_id)}, newest AS (
+            SELECT measure, params, max(version) AS version FROM measurements GROUP BY ALL)
+        SELECT m.measure, m.params, count(m.value) AS traces, avg(m.value) AS mean, median(m.value) AS median,
+               quantile_cont(m.value, 0.9) AS nine, avg(m.value) FILTER (t.status = 'correct') AS correct,
+               avg(m.value) FILTER (t.status = 'wrong') AS wrong
+        FROM judged_traces t JOIN measurements m ON m.trace_id = t.id
+        JOIN newest n ON n.measure = m.measure AND n.params = m.params AND n.version = m.version
+        GROUP BY ALL ORDER BY 1, 2""", [run_id])
 
 
 def by_length(lake: Lake, run_id: str) -> Rows:
@@ -73,9 +102,9 @@ def by_length(lake: Lake, run_id: str) -> Rows:
     """
     cases = " ".join(f"WHEN pass_rate <= {high} THEN '{name}'" for name, _, high in BANDS)
     found = lake.rows(f"""
-        WITH {_JUDGED}, ranked AS (
+        WITH {_judged(lake, run_id)}, ranked AS (
             SELECT CASE {cases} END AS band, status,
-                   percent_rank() OVER (PARTITION BY problem_id ORDER BY tokens) AS rank
+                   percent_rank() OVER (PARTITION BY problem_id ORDER BY size) AS rank
             FROM judged_traces WHERE pass_rate > 0 AND pass_rate < 1)
         SELECT band, least(3, floor(rank * 4))::INT AS quarter, count(*) AS traces,
                count(*) FILTER (status = 'correct') AS correct FROM ranked GROUP BY ALL ORDER BY 1, 2""", [run_id])

@@ -34,7 +34,7 @@ svg .soft { fill: var(--soft); } svg .end { text-anchor: end; } svg .mid { text-
 .reach { stroke: var(--main); stroke-width: 2; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; } th { text-align: left; }
 th, td { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-.n { text-align: right; }
+td { overflow-wrap: anywhere; min-width: 5em; } .n { text-align: right; white-space: nowrap; }
 details { background: var(--card); border: 1px solid var(--line); border-radius: 6px; margin: 6px 0;
   padding: 6px 12px; }
 summary { cursor: pointer; } pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; margin: 6px 0; }
@@ -57,12 +57,16 @@ def page(lake: Lake, run: dict[str, Any]) -> str:
     body = [f"<h1>{escape(run['name'])}</h1>",
             f"<p>run {escape(run_id)}, started {escape(run['started'])}; teacher {escape(run['teacher'])}</p>",
             *_section("From problems to datasets", "", _funnel(lake, run_id)),
+            *_section("Kept out before it was asked", "", _table(["stage", "reason", "problems", "of"], [
+                [row["stage"], row["reason"] or "nothing", row["problems"], row["items"]]
+                for row in report.screened(lake, run_id)])),
             *_section("Pass rates", "Share of correct traces with its 95 % interval.", _pass_rates(lake, run_id)),
             *_section("Lengths, right against wrong", _median_sentence(lake, run_id), _lengths(lake, run_id)),
             *_section("Accuracy by length at equal difficulty", (
                 "Each trace is ranked by length among the traces of its own problem, and problems are compared with "
                 "those of a like pass rate only. Problems that are always or never solved say nothing here."),
                 _by_length(lake, run_id)),
+            *_section("Measures", "What is in the traces; the units are in the README.", _measures(lake, run_id)),
             *_section("What was dropped, and why", "Up to three examples each.", _drops(lake, run_id)),
             *_section("Accuracy on held-out problems", "pass@1 with its 95 % interval.", _evaluations(lake, run_id)),
             *_section("Audit of the verifiers", "Answers of known truth that went blind through them.",
@@ -115,7 +119,8 @@ def _pass_rates(lake: Lake, run_id: str) -> str:
 def _median_sentence(lake: Lake, run_id: str) -> str:
     found = findings.medians(lake, run_id)
     told = ", ".join(f"{status} {found[status]:,.0f}" for status in ("correct", "wrong") if status in found)
-    return f"Median tokens: {told}. Each colour is shown as a share of its own traces." if told else ""
+    unit = findings.unit(lake, run_id)
+    return f"Median {unit}: {told}. Each colour is shown as a share of its own traces." if told else ""
 
 
 def _lengths(lake: Lake, run_id: str) -> str:
@@ -132,6 +137,19 @@ def _by_length(lake: Lake, run_id: str) -> str:
         (findings.QUARTERS[row["quarter"]], row["low"], row["rate"], row["high"],
          f"{row['rate']:.1%} of {row['traces']:,} traces") for row in found if row["band"] == band])
         for band, low, high in findings.BANDS if any(row["band"] == band for row in found))
+
+
+def _measures(lake: Lake, run_id: str) -> str:
+    columns = ("mean", "median", "nine", "correct", "wrong")
+    return _table(["measure", "traces", "mean", "median", "90 %", "mean of correct", "of wrong"], [
+        [row["measure"] + (f" {row['params']}" if row["params"] != "{}" else ""), row["traces"],
+         *(_number(row[column]) for column in columns)] for row in findings.measures(lake, run_id)])
+
+
+def _number(value: float | None) -> str:
+    if value is None or 0 < abs(value) < 0.001:
+        return "" if value is None else "under 0.001"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _drops(lake: Lake, run_id: str) -> str:

@@ -8,9 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from factory.lake import Lake
+from factory.protocols import Exhausted
 from factory.recipe import Recipe
 from factory.run import Run
-from factory.stages import audit, choose, emit, evaluate, generate, load, majority, measure, screen, train, verify
+from factory.stages import (
+    audit,
+    choose,
+    embed,
+    emit,
+    evaluate,
+    generate,
+    load,
+    majority,
+    measure,
+    recorded,
+    screen,
+    train,
+    verify,
+)
 from flows.audit import changes
 
 Shard = Callable[..., Any]
@@ -38,7 +53,10 @@ def load_problems(recipe: str, lake: str) -> None:
 def generate_traces(recipe: str, lake: str) -> None:
     run = open_run(recipe, lake)
     try:
-        generate.generate(run)
+        if run.recipe.teacher.plugin == recorded.NAME:
+            recorded.take(run)
+        else:
+            generate.generate(run)
     finally:
         run.lake.compact()
 
@@ -59,6 +77,17 @@ def measure_shard(recipe: str, lake: str, ids: list[str]) -> None:
     run = open_run(recipe, lake)
     with run.timed("measure") as counts:
         counts["rows"] = measure.work(run.lake, ids, run.recipe.measures)
+
+
+def try_embedding(recipe: str, lake: str) -> None:
+    """A run without traces is a new one: then before the teacher is paid. Later there may be nothing left to embed."""
+    run = open_run(recipe, lake)
+    if not run.lake.value("SELECT count(*) FROM run_traces WHERE run_id = $1", [run.id]):
+        embed.check(run.recipe)
+
+
+def embed_texts(recipe: str, lake: str) -> None:
+    embed.embed(open_run(recipe, lake))
 
 
 def choose_and_emit(recipe: str, lake: str) -> None:
@@ -86,7 +115,9 @@ def distill(run: Run, each: Each, each_shard: Each) -> None:
     this = (run.recipe.json_text(), str(run.lake.folder))
     run.register()
     each(load_problems, [this])
-    each(generate_traces, [this])
+    if run.recipe.embed:
+        each(try_embedding, [this])
+    ended = _generated(each, this)
     owed = verify.shards(run)
     each_shard(verify_shard, [(*this, ids) for ids in owed])
     for line in changes(run.lake, [name for ids in owed for name in ids]) if owed else []:
@@ -94,7 +125,20 @@ def distill(run: Run, each: Each, each_shard: Each) -> None:
     audit.enforce(run)
     directly(hold_votes, [(*this, ids) for ids in majority.shards(run)])  # few and quick
     each_shard(measure_shard, [(*this, ids) for ids in measure.shards(run)])
+    if run.recipe.embed:
+        each(embed_texts, [this])
     each(choose_and_emit, [this])
+    if ended:
+        raise ended
+
+
+def _generated(each: Each, this: tuple[str, str]) -> Exhausted | None:
+    """Why generation ended early through nobody's mistake: what it bought goes on to datasets all the same."""
+    try:
+        each(generate_traces, [this])
+    except Exhausted as ended:
+        return ended
+    return None
 
 
 def train_all(run: Run, each: Each) -> None:

@@ -34,10 +34,11 @@ def funnel(lake: Lake, run_id: str) -> list[tuple[str, int]]:
                (SELECT count(*) FROM judged_traces WHERE status = 'wrong') AS wrong,
                (SELECT count(*) FROM judged_traces WHERE status = 'undecided') AS undecided,
                (SELECT count(*) FROM judged_traces WHERE status = 'not yet verified') AS unverified,
-               (SELECT samples FROM runs WHERE id = $1) AS samples""", [run_id])[0]
-    steps = [("problems", row["problems"]), ("samples asked for", row["problems"] * row["samples"]),
-             ("traces answered", row["answered"]), ("correct", row["correct"]), ("wrong", row["wrong"]),
-             ("undecided", row["undecided"]), ("not yet verified", row["unverified"])]
+               (SELECT samples FROM runs WHERE id = $1 AND NOT contains(teacher, '"plugin":"recorded"')) AS samples
+        """, [run_id])[0]
+    asked = [("samples asked for", row["problems"] * row["samples"])] if row["samples"] else []  # of a file nothing is
+    steps = [("problems", row["problems"]), *asked, ("traces answered", row["answered"]), ("correct", row["correct"]),
+             ("wrong", row["wrong"]), ("undecided", row["undecided"]), ("not yet verified", row["unverified"])]
     return [step for step in steps if step[1] or step[0] != "not yet verified"] + [
         (f"rows in dataset '{d['name']}'", d["rows"]) for d in datasets(lake, run_id)]
 
@@ -79,6 +80,18 @@ def set_aside(lake: Lake, run_id: str) -> Rows:
     return lake.rows('SELECT "where", reason FROM set_aside WHERE run_id = $1 ORDER BY 1', [run_id])
 
 
+def screened(lake: Lake, run_id: str) -> Rows:
+    """stage, `items` (problems that were looked at), reason ("" where nothing was dropped) and how many it dropped."""
+    return lake.rows(r"""
+        WITH newest AS (SELECT id, stage, items FROM screenings WHERE run_id = $1 AND kind = 'problem'
+            QUALIFY row_number() OVER (PARTITION BY stage ORDER BY created DESC) = 1)
+        SELECT n.stage, n.items, coalesce(CASE WHEN starts_with(s.reason, 'contaminated')
+                   THEN regexp_replace(s.reason, '^(.*) row [0-9]+: (.*)$', '\1: \2')
+                   ELSE split_part(s.reason, ' of ', 1) END, '') AS reason, count(s.item) AS problems
+        FROM newest n LEFT JOIN screened s ON s.screening = n.id
+        GROUP BY ALL ORDER BY n.stage, problems DESC, reason""", [run_id])
+
+
 # -- as text ---------------------------------------------------------------------------------------------------------
 
 
@@ -86,6 +99,7 @@ def text(lake: Lake, run: dict[str, Any]) -> str:
     """The whole report of a run."""
     run_id = run["id"]
     parts = [f"run {run['name']} ({run_id}), started {run['started']}", "", _funnel_text(funnel(lake, run_id))]
+    parts += _section("problems kept out before they were asked", [_screened(r) for r in screened(lake, run_id)])
     parts += _section("dropped, by dataset and reason", [
         f"{r['dataset']}: {r['traces']:,} {r['reason']}" for r in drops(lake, run_id)])
     aside = set_aside(lake, run_id)
@@ -96,11 +110,16 @@ def text(lake: Lake, run: dict[str, Any]) -> str:
     parts += _section("accuracy on held-out problems (pass@1, 95 % interval)",
                       [_score(r) for r in evaluations(lake, run_id)])
     parts += _section("time", [_time(r) for r in timings(lake, run_id)] + total(lake, run_id))
+    parts += _section("throughput of the last start", [_throughput(r) for r in throughput(lake, run_id)])
     return "\n".join(parts)
 
 
 def _section(title: str, lines: list[str]) -> list[str]:
     return ["", title, *(f"  {line}" for line in lines)] if lines else []
+
+
+def _screened(row: dict[str, Any]) -> str:
+    return f"{row['stage']}: {row['problems']:,} of {row['items']:,}" + (f", {row['reason']}" if row["reason"] else "")
 
 
 def _funnel_text(steps: list[tuple[str, int]]) -> str:
@@ -121,13 +140,26 @@ def _time(row: dict[str, Any]) -> str:
 
 
 def total(lake: Lake, run_id: str) -> list[str]:
-    row = lake.rows("""SELECT count(*) AS traces, sum(t.completion_tokens) AS tokens, sum(t.cost) AS cost,
-        sum(t.completion_tokens) FILTER (v.status = 'correct') AS good FROM run_traces t
-        LEFT JOIN judged v ON v.trace_id = t.id WHERE t.run_id = $1""", [run_id])[0]
-    if not row["traces"]:
-        return []
-    return [f"tokens bought {row['tokens'] or 0:,}, of them in correct traces {row['good'] or 0:,}; "
-            f"cost ${row['cost'] or 0:.2f}"]
+    return [_cost(row) for row in lake.rows("SELECT * FROM costs WHERE run_id = $1", [run_id])]
+
+
+def _cost(row: dict[str, Any]) -> str:
+    each = f", ${row['usd_per_trace']:.5f} a trace" if row["usd"] else ""
+    each += f", ${row['usd_per_verified_trace']:.5f} a correct trace" if row["usd"] and row["verified"] else ""
+    return (f"tokens bought {row['tokens']:,}, of them in correct traces {row['verified_tokens']:,}; "
+            f"cost ${row['usd']:.2f}{each}")
+
+
+def throughput(lake: Lake, run_id: str) -> Rows:
+    """The newest row of each stage that asked a teacher."""
+    return lake.rows("""SELECT * FROM throughput WHERE run_id = $1
+        QUALIFY row_number() OVER (PARTITION BY stage ORDER BY created DESC) = 1 ORDER BY created""", [run_id])
+
+
+def _throughput(row: dict[str, Any]) -> str:
+    idle = "" if row["idle"] is None else f", engine idle {row['idle']:.0%}"
+    return (f"{row['stage']}: {row['tokens_per_second']:,.0f} tok/s with {row['in_flight']:,.0f} in flight{idle}, "
+            f"client {row['client_cpu']:.0%} of a core, tail {row['tail']:.1f} s of {row['seconds']:.1f} s")
 
 
 # -- as a picture ----------------------------------------------------------------------------------------------------

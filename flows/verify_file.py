@@ -46,6 +46,8 @@ def _refuse(path: Path, verifier: str, workers: int, timeout: float) -> None:
         lookup.load(verifier)
     except LookupError as error:
         raise UserError(str(error)) from error
+    if lacking := getattr(lookup.load_module(verifier), "missing", str)():
+        raise UserError(lacking)
     if workers < 1 or timeout <= 0:
         raise UserError("--workers has to be at least 1 and --timeout more than 0")
     if str(path) != "-" and not path.is_file():
@@ -90,4 +92,10 @@ def _line(told: dict[str, Any]) -> str:
 def _told(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     status, reason = ("undecided", row["bad"]) if "bad" in row else (verdict.status, verdict.reason)
     return {"id": row.get("id"), "status": status, "answer": verdict.answer, "reason": reason, "grade": verdict.grade,
-            "seconds": round(verdict.seconds, 6)}
+            "seconds": round(verdict.seconds, 6), **_detail(verdict)}
+
+
+def _detail(verdict: Verdict) -> dict[str, Any]:
+    """What a verifier that runs programs adds: the sandbox's own word, whether it is certain, and its level."""
+    detail = json.loads(verdict.detail) if verdict.detail else {}
+    return {key: detail[key] for key in ("verdict", "trust", "level") if key in detail}

@@ -9,9 +9,11 @@ in any thread, inside asyncio, under pytest, in a Prefect task and in a daemonic
 
 Each worker holds a few cases at a time. When it hangs or dies, the case it was at is `undecided`
 with the reason, and those behind it go to another worker. The limit starts when a case does:
-starting the worker and importing the verifier do not count. While nobody iterates nobody is killed,
-so a hanging case lasts until the next `next()`; memory stays limited all the time, and the kernel
-ends every worker when this process ends, however it ends. Linux only.
+starting the worker and importing the verifier do not count. A verifier whose cases have limits of
+their own says with `time_needed(reference)` how many seconds one may take, and gets them. While
+nobody iterates nobody is killed, so a hanging case lasts until the next `next()`; memory stays
+limited all the time, and the kernel ends every worker when this process ends, however it ends.
+Linux only.
 """
 
 import selectors
@@ -142,7 +144,7 @@ class Pool:
         if not worker.greeted:
             raise RuntimeError(f"A worker process cannot start: {reason}")
         serial, _ = worker.queue.popleft()
-        seconds = self._timeout if late else 0.0
+        seconds = worker.limit() if late else 0.0
         stream.done[serial] = Verdict("undecided", reason=reason, seconds=seconds)
         stream.again.extend(worker.queue)
 

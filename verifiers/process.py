@@ -51,6 +51,7 @@ class WorkerProcess:
         self._inbox = bytearray()
         self.greeted = self.ended = self._loading = self._garbled = False
         self._pace = BATCH_SECONDS / 8  # seconds a case, smoothed
+        self._needed = 0.0  # seconds that the verifier asked for, for the case it is at
         self._deadline = time.monotonic() + START_SECONDS
         self._start()
 
@@ -144,7 +145,7 @@ class WorkerProcess:
         status = self._process.returncode
         doing = " while importing the verifier" if self._loading else ""
         if late:
-            return f"over the time limit of {self._limit():g} s{doing}"
+            return f"over the time limit of {self.limit():g} s{doing}"
         if self._garbled:
             return "something else wrote into its pipe"
         if status == OUT_OF_MEMORY:
@@ -156,11 +157,12 @@ class WorkerProcess:
     def _first_is_sent(self) -> bool:
         return not self._ends or self._sent >= self._ends[0]
 
-    def _limit(self) -> float:
-        return self._timeout if self.greeted and not self._loading else START_SECONDS
+    def limit(self) -> float:
+        """Seconds for the case it is at: the pool's limit, or longer where its verifier asked for that."""
+        return max(self._timeout, self._needed) if self.greeted and not self._loading else START_SECONDS
 
     def _restart_clock(self) -> None:
-        self._deadline = time.monotonic() + self._limit()
+        self._deadline = time.monotonic() + self.limit()
 
     def _receive(self) -> bool:
         before = len(self._inbox)
@@ -171,6 +173,9 @@ class WorkerProcess:
         return len(self._inbox) > before
 
     def _take(self, message: list[Any], done: dict[int, Verdict]) -> None:
+        if message[0] == "needs":
+            self._needed = float(message[1])
+            return
         if isinstance(message[0], str):
             self.greeted, self._loading = True, message[0] == "loading"
             return
@@ -180,4 +185,5 @@ class WorkerProcess:
         done[serial] = Verdict(*fields)
         self.queue.popleft()
         self._ends.popleft()
+        self._needed = 0.0
         self._pace += 0.2 * (done[serial].seconds - self._pace)

@@ -17,6 +17,9 @@ from verifiers.pool import Case, Pool
 REFERENCES = ("reference", "answer", "solution")
 """The columns that may hold the right answer; the first one that is there does."""
 
+FORGEABLE = ("in_process", "unsafe")
+"""Grades of verdicts on a program that could have forged them: to reward those would teach it."""
+
 Reward = Callable[..., list[float | None]]
 
 
@@ -36,7 +39,8 @@ def reward(verifier: str = "math_equal", *, timeout: float = 5.0, workers: int =
         references = _references(columns, len(completions))
         cases = [Case(verifier, text(said), str(gold)) for said, gold in zip(completions, references, strict=True)]
         with alone:
-            return [values[verdict.status] for verdict in pool.map(cases)]
+            return [values["undecided" if verdict.grade in FORGEABLE else verdict.status]
+                    for verdict in pool.map(cases)]
 
     function.__name__ = f"{verifier.rpartition('.')[2]}_reward"
     return function

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["correct", "wrong", "undecided"]
-Grade = Literal["exact", "executed", "replayed", "majority", "judge"]
+Grade = Literal["exact", "executed", "replayed", "majority", "judge", "in_process", "unsafe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,10 @@ class Verdict:
 
     `answer` is the final answer as it was found (None: none found), `reason` a sentence for people,
     `grade` how strong the evidence is, `seconds` the wall-clock time of the check (0.0: not timed).
+    `detail` is empty or JSON text: what a verifier knows beyond the status, a verdict per test for example.
+
+    Two grades are weaker than the rest: `in_process` (tests and program shared a process, so the
+    program could have forged it) and `unsafe` (it ran without a sandbox).
     """
 
     status: Status
@@ -24,3 +28,4 @@ class Verdict:
     reason: str = ""
     grade: Grade = "exact"
     seconds: float = 0.0
+    detail: str = ""

@@ -1,9 +1,10 @@
 """The inside of one worker process of `verifiers.pool`: read a case, write its verdict, again.
 
 One JSON array a line each way: `[serial, verifier, response, reference]` in, and out one of
-`["hello"]`, `["loading"]`, `["loaded"]`, `[serial, status, answer, reason, grade, seconds]`. A
-verdict is written before the next case begins, so the first unanswered case is the one at fault
-when the process hangs or dies, and the parent can tell a slow import from a slow case.
+`["hello"]`, `["loading"]`, `["loaded"]`, `["needs", seconds]`,
+`[serial, status, answer, reason, grade, seconds, detail]`. A verdict is written before the next
+case begins, so the first unanswered case is the one at fault when the process hangs or dies, and
+the parent can tell a slow import from a slow case, and a case that may be slow from one that hangs.
 
 What is covered: memory (RLIMIT_AS), noise on stdout, a parent that was killed. What is not: time
 (the parent's business), files and network. A verifier that runs a model's code brings its own
@@ -55,7 +56,7 @@ def _limit_memory(memory_mb: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = memory_mb << 20
     limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))  # a sandbox started here has limits of its own
 
 
 def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -76,6 +77,7 @@ def _answer(case: Sequence[str], loaded: set[str], verdicts: BinaryIO) -> list[o
             _load(name, verdicts)
             loaded.add(name)
             started = time.perf_counter()
+        _announce(name, reference, verdicts)
         verdict = load(name)(response, reference)
         if not isinstance(verdict, Verdict):
             raise TypeError(f"it returned a {type(verdict).__name__} instead of a Verdict")
@@ -84,7 +86,14 @@ def _answer(case: Sequence[str], loaded: set[str], verdicts: BinaryIO) -> list[o
     except BaseException as error:  # sys.exit in a verifier is one more way to fail
         verdict = Verdict("undecided", reason=_sentence(name, error))
     seconds = time.perf_counter() - started
-    return [verdict.status, verdict.answer, verdict.reason, verdict.grade, round(seconds, 6)]
+    return [verdict.status, verdict.answer, verdict.reason, verdict.grade, round(seconds, 6), verdict.detail]
+
+
+def _announce(name: str, reference: str, verdicts: BinaryIO) -> None:
+    """Say how long this case may take, if the verifier knows: tests with limits of their own."""
+    needed = getattr(load_module(name), "time_needed", None)
+    if needed:
+        _write(verdicts, ["needs", float(needed(reference))])
 
 
 def _load(name: str, verdicts: BinaryIO) -> None:

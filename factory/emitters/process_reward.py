@@ -10,7 +10,7 @@ from typing import Any
 
 from factory.records import Pick, Step
 
-VERSION = 1
+VERSION = 2
 
 
 def process_reward(pick: Pick, *, prefix: str = "", suffix: str = "") -> dict[str, Any]:

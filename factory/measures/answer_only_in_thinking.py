@@ -6,7 +6,7 @@ trace teaches to think and say nothing. 0 as well where the thinking comes to no
 
 import re
 
-from factory.measures.answers import boxes, response_of
+from factory.measures.answers import boxes, places, response_of
 from factory.measures.final_answers import final_answers
 from factory.records import Problem, Trace
 from factory.thoughts import CLOSE
@@ -19,8 +19,13 @@ _SAID = re.compile(r"\banswer(?:\s+is|\s*[:=])\s*\S")
 
 def answer_only_in_thinking(problem: Problem, trace: Trace) -> float:
     completion = trace.completion
-    before = completion.raw[:len(completion.raw) - len(response_of(trace))]
-    thought = (completion.thinking or before.rpartition(CLOSE)[0])[-_END:]
+    thought = (completion.thinking or _unsplit(trace))[-_END:]
     small = thought.lower()
-    stated = ("answer" in small and _SAID.search(small) is not None) or bool(boxes(thought))
+    stated = any(_SAID.match(small, at) for at in places("answer", small)) or bool(boxes(thought))
     return float(stated and not final_answers(problem, trace, form="any"))
+
+
+def _unsplit(trace: Trace) -> str:
+    """The thinking in a text that no teacher of ours split."""
+    raw = trace.completion.raw
+    return raw[:len(raw) - len(response_of(trace))].rpartition(CLOSE)[0]

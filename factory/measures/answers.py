@@ -4,6 +4,7 @@ Quicker and blunter than `verifiers.answers`, which reads one answer out: here t
 """
 
 import re
+from collections.abc import Iterator
 
 from factory.records import Trace
 from factory.thoughts import CLOSE, OPEN
@@ -37,6 +38,14 @@ def boxes(text: str) -> set[str]:
         found.add(row)
         behind = end + 1
     return found - {""}
+
+
+def places(mark: str, text: str) -> Iterator[int]:
+    """Where `mark` stands in `text`: for a pattern that begins with it, quicker than a search for the pattern."""
+    at = text.find(mark)
+    while at >= 0:
+        yield at
+        at = text.find(mark, at + 1)
 
 
 def closing(text: str, start: int) -> int:

@@ -11,4 +11,6 @@ VERSION = 1
 
 def code_share(problem: Problem, trace: Trace) -> float:
     raw = trace.completion.raw
+    if "`" not in raw:  # quicker than a search for three
+        return 0.0
     return sum(map(len, raw.split("```")[1::2])) / len(raw) if raw else 0.0

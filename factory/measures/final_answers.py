@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from factory.measures.answers import boxes, response_of
+from factory.measures.answers import boxes, places, response_of
 from factory.records import Problem, Trace
 
 VERSION = 1
@@ -41,8 +41,7 @@ def final_answers(problem: Problem, trace: Trace, *, form: Literal["marked", "an
 
 def _phrases(text: str) -> Iterator[str]:
     for mark in _MARKS:
-        at = -1
-        while (at := text.find(mark, at + 1)) >= 0:
+        for at in places(mark, text):
             if phrase := _PHRASE.match(text, at):
                 yield phrase[1]
 

@@ -17,6 +17,7 @@ from factory.records import Problem, Trace
 VERSION = 1
 
 _ASCII = bytes(range(128))
+_NO_LETTERS = bytes(byte for byte in range(256) if byte >= 128 or not chr(byte).isalpha())
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"})
 _LETTERS = re.compile(  # but for Latin, Greek, signs, full-width Latin and the mathematical alphabets
     r"[^\W\d_\u0000-\u03ff\u1d00-\u1dbf\u1e00-\u2bff\u2c60-\u2c7f\ua700-\ua7ff\uab30-\uab6f\ufb00-\ufb06"
@@ -38,7 +39,15 @@ def language_mixing(problem: Problem, trace: Trace, *, of: Literal["share", "let
     count = sum(map(len, found))
     if of == "letters" or not count:
         return float(count)
-    return min(1.0, count / sum(map(str.isalpha, text)))
+    return min(1.0, count / _letters(text))
+
+
+def _letters(text: str) -> int:
+    return len(encoded(text).translate(None, _NO_LETTERS)) + sum(map(str.isalpha, _beyond_ascii(text)))
+
+
+def _beyond_ascii(text: str) -> str:
+    return encoded(text).translate(None, _ASCII).decode("utf-8", "surrogatepass")
 
 
 def _foreign(text: str) -> list[str]:
@@ -46,8 +55,7 @@ def _foreign(text: str) -> list[str]:
     if text.isascii():
         return []
     # What is left when all that is ASCII has gone is short, and so is the search in it.
-    left = encoded(text).translate(None, _ASCII).decode("utf-8", "surrogatepass")
-    return [part for run in _LETTERS.findall(left) for part in _by_script(run)]
+    return [part for run in _LETTERS.findall(_beyond_ascii(text)) for part in _by_script(run)]
 
 
 def _by_script(run: str) -> list[str]:

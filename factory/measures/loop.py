@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from factory.measures.words import prepare as prepare
 from factory.measures.words import repeats, split
 from factory.records import Problem, Trace
 
@@ -38,17 +39,15 @@ def loop(problem: Problem, trace: Trace, *, of: Literal["length", "period", "tim
     return {"length": float(longest.length), "period": longest.period, "times": longest.length / longest.period}[of]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _loops(text: str) -> list[_Loop]:
     found, words = repeats(text, _PIECES), split(text)
     if not len(found.places):
         return []
-    back = np.zeros(found.of + 1, np.int64)
-    back[found.places] = found.back
-    first = (back[1:] != back[:-1]).nonzero()[0] + 1
-    if back[0]:
-        first = np.insert(first, 0, 0)
-    period, size = back[first], np.diff(first, append=found.of)
+    back = np.zeros(found.of + 2, np.int32)  # with a place before and one behind, which are in no loop
+    back[found.places + 1] = found.back
+    first = (back[1:] != back[:-1]).nonzero()[0]
+    period, size = back.take(first[:-1] + 1), first[1:] - first[:-1]
     turns = ((period > 0) & (size + _PIECES - 1 >= (_TIMES - 1) * period)).nonzero()[0]
     if not len(turns):
         return []

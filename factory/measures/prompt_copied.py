@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.measures.words import grams
+from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 
 VERSION = 1
@@ -23,7 +24,7 @@ def prompt_copied(problem: Problem, trace: Trace, *, n: int = 8) -> float:
     if not asked:
         return 0.0
     said = grams(trace.completion.raw, n)
-    there = asked.intersection(said[likely[said >> shift]].tolist())
+    there = asked.intersection(said[likely.take(said >> shift, mode="clip").nonzero()[0]].tolist())
     return len(there) / len(asked)
 
 

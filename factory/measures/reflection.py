@@ -5,6 +5,7 @@ A feature of style and nothing more: a trace that says "let me check" is not the
 """
 
 from factory.measures.words import Spotter, split
+from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 
 VERSION = 2

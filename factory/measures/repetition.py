@@ -4,6 +4,7 @@ After the repetition rules of Gopher (Rae et al. 2021, table A1). A gram is `n` 
 being a word, a number or a sign (`words`); case does not count. `loop` says whether it was one part over and over.
 """
 
+from factory.measures.words import prepare as prepare
 from factory.measures.words import repeats
 from factory.records import Problem, Trace
 

@@ -5,6 +5,7 @@ and not by a judge: a feature of style, which says nothing about whether the che
 """
 
 from factory.measures.words import Spotter, split
+from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 
 VERSION = 1

@@ -6,7 +6,9 @@ Pieces and grams are known by 32-bit codes: of a text of 100,000 pieces about on
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -37,24 +39,64 @@ class Words(NamedTuple):
     """How many words there are between blanks."""
 
 
-@lru_cache(maxsize=4)  # the measures of one trace follow each other, and each would do the same again
+class _Reading:
+    """Several texts as arrays at once: of a short text, numpy's calls would cost more than what they do."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.encoded = [encoded(text) for text in texts]
+        raw = b"\n".join(self.encoded)
+        kinds = np.frombuffer(bytearray((b" " + raw + b" ").translate(_KIND)), np.uint8)
+        if b"\xe2" in raw:
+            _mark_signs(raw, kinds[1:-1])
+        turns, inked = kinds[1:] != kinds[:-1], kinds.astype(bool)
+        self._words = turns & ~inked[:-1]  # where one begins that stands between blanks
+        starts, ends = (turns & inked[1:]).nonzero()[0], (turns & inked[:-1]).nonzero()[0]
+        self._folded = raw.lower()
+        self._starts, self._ends = _cut(starts, ends)
+        self._codes = _codes(self._folded, self._starts, self._ends - self._starts)
+        self._places = [0, *accumulate(len(one) + 1 for one in self.encoded)]
+        self._bounds: list[int] = np.searchsorted(self._starts, self._places).tolist()
+        self._grams: dict[int, Codes] = {1: self._codes}
+
+    def words(self, index: int) -> Words:
+        mine = slice(self._bounds[index], self._bounds[index + 1])
+        words = np.count_nonzero(self._words[self._places[index]:self._places[index + 1]])
+        return Words(self._folded, self._starts[mine], self._ends[mine], self._codes[mine], int(words))
+
+    def grams(self, index: int, n: int) -> Codes:
+        if n not in self._grams:
+            self._grams[n] = _grams(self._codes, n)
+        first, behind = self._bounds[index], self._bounds[index + 1]
+        return self._grams[n][first:max(first, behind - n + 1)]
+
+
+_prepared: dict[str, tuple[_Reading, int]] = {}
+
+
+def prepare(texts: Sequence[str]) -> None:
+    """Read texts together whose measures will be asked for next; 100,000 characters or so, which stay in the cache."""
+    reading = _Reading(texts)
+    _prepared.clear()
+    _prepared.update((text, (reading, index)) for index, text in enumerate(texts))
+
+
+@lru_cache(maxsize=2)  # the measures of one trace follow each other, and each would do the same again
 def encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    reading, index = _prepared.get(text, (None, 0))
+    return reading.encoded[index] if reading else text.encode("utf-8", "surrogatepass")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
+def _read(text: str) -> tuple[_Reading, int]:
+    return _prepared.get(text) or (_Reading([text]), 0)
+
+
+
+
+@lru_cache(maxsize=2)
 def split(text: str) -> Words:
-    raw = encoded(text)
-    folded = raw.lower()
-    kinds = np.frombuffer(bytearray((b" " + raw + b" ").translate(_KIND)), np.uint8)
-    before, here, behind = kinds[:-2], kinds[1:-1], kinds[2:]
-    if b"\xe2" in raw:
-        _mark_signs(raw, here)
-    inked = here != _BLANK
-    begins, ends = (inked & (here != before)).nonzero()[0], (inked & (here != behind)).nonzero()[0] + 1
-    words = int(np.count_nonzero(before[begins] == _BLANK))
-    starts, ends = _cut(begins, ends)
-    return Words(folded, starts, ends, _codes(folded, starts, ends - starts), words)
+    reading, index = _read(text)
+    return reading.words(index)
 
 
 def _mark_signs(raw: bytes, kinds: NDArray[np.uint8]) -> None:
@@ -77,7 +119,7 @@ def _cut(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
 
 def _codes(folded: bytes, starts: Ints, sizes: Ints) -> Codes:
     eights = np.ndarray((len(folded) + 9,), dtype="<u8", buffer=folded + bytes(16), strides=(1,))
-    codes: NDArray[np.uint64] = eights[starts]
+    codes: NDArray[np.uint64] = eights.take(starts, mode="clip")  # they are all there, and a check would cost
     codes &= _MASK.take(sizes, mode="clip")
     codes *= _MIX
     if (long := (sizes > 8).nonzero()[0]).size:
@@ -85,20 +127,29 @@ def _codes(folded: bytes, starts: Ints, sizes: Ints) -> Codes:
     return codes.view(np.uint32)[1::2].copy()  # the upper halves, which every byte has a part in
 
 
-@lru_cache(maxsize=4)
-def grams(text: str, n: int) -> Codes:
-    """One code for every `n` pieces that follow each other."""
-    found = codes = split(text).codes
-    size = 1
+def _grams(codes: Codes, n: int) -> Codes:
+    found, size = codes, 1
     for bit in f"{n:b}"[1:]:  # a polynomial of the codes, by doubling: 8 takes three rounds
-        found = found[:-size] * np.uint32(pow(_BASE, size, 1 << 32)) + found[size:]
+        found = _chained(found, size, found[size:])
         size *= 2
         if bit == "1":
-            found = found[:-1] * np.uint32(_BASE) + codes[size:]
+            found = _chained(found, 1, codes[size:])
             size += 1
     found = found ^ (found >> np.uint32(15))
     found *= np.uint32(_BASE)
     return found
+
+
+def _chained(first: Codes, size: int, second: Codes) -> Codes:
+    found = first[:-size] * np.uint32(pow(_BASE, size, 1 << 32))
+    found += second
+    return found
+
+
+def grams(text: str, n: int) -> Codes:
+    """One code for every `n` pieces that follow each other."""
+    reading, index = _read(text)
+    return reading.grams(index, n)
 
 
 class Repeats(NamedTuple):
@@ -109,7 +160,7 @@ class Repeats(NamedTuple):
     of: int
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def repeats(text: str, n: int) -> Repeats:
     # Code and place in one number: one sort brings equal grams together, in order.
     codes = grams(text, n)
@@ -134,6 +185,6 @@ class Spotter:
         self._table[split(anchors).codes >> TOP] = True
 
     def count(self, text: str) -> int:
-        words = split(text)
-        likely = words.starts[self._table[words.codes >> TOP]].tolist()
-        return sum(self._pattern.match(words.folded, place) is not None for place in likely)
+        words, match = split(text), self._pattern.match
+        likely = self._table.take(words.codes >> TOP, mode="clip").nonzero()[0]
+        return len([1 for place in words.starts.take(likely).tolist() if match(words.folded, place)])

@@ -32,10 +32,13 @@ def hugging_face(
     reference_after: str = "",
 ) -> Iterator[Problem | BadRow]:
     """Keys: `name` (the configuration), `hf_split` (the split to read; `split` is ours), `revision` (pin a commit for
-    the same rows tomorrow), `streaming`, and those of `jsonl`."""
+    the same rows tomorrow), `streaming`, and those of `jsonl`. A licence that neither the recipe nor a column states is
+    that of the dataset's card."""
+    rows = _open(dataset, name, hf_split, streaming, revision)
+    if not licence and hasattr(rows, "column_names") and "licence" not in {*columns, *(rows.column_names or ())}:
+        licence = _licence(dataset, revision)
     shape = Shape(columns=columns, verifier=verifier, split=split, source=source, licence=licence, domain=domain,
                   limit=limit, prefix=prefix, suffix=suffix, meta=meta, reference_after=reference_after)
-    rows = _open(dataset, name, hf_split, streaming, revision)
     return problems(f"the dataset {dataset}", _rows(dataset, rows), shape)
 
 
@@ -50,6 +53,19 @@ def _open(dataset: str, name: str | None, split: str, streaming: bool, revision:
         raise UserError(f"the dataset '{dataset}' cannot be opened ({_short(error)}): check `dataset`, `name`, "
                         "`hf_split` and the network, and log in with `hf auth login` if it is gated") from error
     return rows
+
+
+def _licence(dataset: str, revision: str | None) -> str:
+    """What the card says, "" where there is none or it cannot be had: the recipe can say it, too."""
+    from huggingface_hub import DatasetCard, hf_hub_download
+
+    try:
+        there = Path(dataset) / "README.md" if Path(dataset).is_dir() else hf_hub_download(
+            dataset, "README.md", repo_type="dataset", revision=revision)
+        said = DatasetCard.load(there).data.to_dict().get("license")
+    except Exception:  # offline, gated, no card, no YAML in it: the library raises a dozen kinds
+        return ""
+    return ", ".join(map(str, said)) if isinstance(said, list) else str(said or "")
 
 
 def _rows(dataset: str, rows: Iterable[Any]) -> Iterator[Item]:

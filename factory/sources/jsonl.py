@@ -36,10 +36,11 @@ def jsonl(
     file = existing_file(path)
     shape = Shape(columns=columns, verifier=verifier, split=split, source=source, licence=licence, domain=domain,
                   limit=limit, prefix=prefix, suffix=suffix, meta=meta, reference_after=reference_after)
-    return problems(str(file), _rows(file), shape)
+    return problems(str(file), rows(file), shape)
 
 
-def _rows(file: Path) -> Iterator[Item]:
+def rows(file: Path) -> Iterator[Item]:
+    """Where each line stands with the object in it, or why there is none."""
     number = 0
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:

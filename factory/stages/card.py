@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from factory import terms
 from factory.lake import Lake
 from factory.recipe import DatasetSpec, Recipe
 from factory.records import canonical
@@ -18,6 +19,10 @@ Rows = list[dict[str, Any]]
 UNSTATED = "not stated"
 HUB_LICENCES = ("mit", "apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by")
 """Those of the hub's own names that we know; another text there would be refused."""
+
+
+CUTOFF = 4096
+"""Tokens by the teacher's count; the `cutoff_len` of the YAML that the emitters for LLaMA-Factory write."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,9 @@ def card(run: Run, spec: DatasetSpec, facts: Facts) -> str:
     parts += _section("How it was made", _recipe(run, spec))
     parts += _section("Sources and licences", _table(["source", "licence", "problems"], [
         [row["source"] or UNSTATED, row["licence"] or UNSTATED, f"{row['problems']:,}"] for row in sources]))
+    parts += ["", *_table(["teacher", "terms", "rows"], [
+        [row["name"], row["terms"] or UNSTATED, f"{row['rows']:,}"]
+        for row in teachers(run.lake, run.recipe, facts.selection)])]
     parts += _section("Round trip through the chat template", _round_trip(facts))
     parts += _section("Decontamination", _contamination(run))
     parts += _section("Audit of the verifier", _audit(run))
@@ -89,7 +97,7 @@ def funnel(lake: Lake, run_id: str, facts: Facts) -> list[tuple[str, int]]:
                count(*) FILTER (v.status = 'wrong') AS wrong, count(*) FILTER (v.status = 'undecided') AS undecided,
                (SELECT count(*) FROM members WHERE run_id = $1 AND part = 'train') AS problems,
                (SELECT count(*) FROM set_aside WHERE run_id = $1) AS aside,
-               (SELECT samples FROM runs WHERE id = $1) AS samples,
+               (SELECT samples FROM runs WHERE id = $1 AND NOT contains(teacher, '"plugin":"recorded"')) AS samples,
                (SELECT count(*) FROM picks WHERE selection = $2) AS picks
         FROM run_traces t JOIN problems p ON p.id = t.problem_id
         LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier WHERE t.run_id = $1""",
@@ -97,8 +105,8 @@ def funnel(lake: Lake, run_id: str, facts: Facts) -> list[tuple[str, int]]:
     dropped = lake.sql("SELECT reason, count(*) FROM drops WHERE selection IN ($1, $2) GROUP BY 1 ORDER BY 2 DESC, 1",
                        [facts.selection, facts.id]).fetchall()
     aside = [("problems set aside", row["aside"])] if row["aside"] else []
-    return [*aside, ("problems", row["problems"]), ("asked", row["problems"] * row["samples"]),
-            ("answered", row["answered"]),
+    asked = [("asked", row["problems"] * row["samples"])] if row["samples"] else []  # of a file nothing is asked
+    return [*aside, ("problems", row["problems"]), *asked, ("answered", row["answered"]),
             ("an answer was found", row["parsed"]), ("verified correct", row["correct"]),
             ("verified wrong", row["wrong"]), ("undecided", row["undecided"]),
             *((f"dropped: {reason}", count) for reason, count in dropped), ("chosen", row["picks"]),
@@ -117,6 +125,24 @@ def licences(lake: Lake, recipe: Recipe, selection: str) -> Rows:
         SELECT source, licence, count(*) AS problems FROM problems
         WHERE id IN (SELECT problem_id FROM picks WHERE selection = $1) GROUP BY ALL ORDER BY ALL""", [selection])
     return [{**row, "licence": row["licence"] or _stated(recipe, row["source"])} for row in found]
+
+
+WRITTEN = """SELECT DISTINCT k.chosen, t.teacher FROM (
+    SELECT chosen, unnest([chosen, rejected]) AS side FROM picks WHERE selection = $1) k
+    JOIN traces t ON t.id = k.side"""
+"""SQL ($1 = selection): each pick's chosen trace with the teachers that wrote its sides."""
+
+
+def teachers(lake: Lake, recipe: Recipe, selection: str) -> Rows:
+    """teacher (JSON), its name, the terms of what it writes ("": not known) and how many rows of a selection it wrote.
+
+    What the recipe states goes before what `factory.terms` knows.
+    """
+    found = lake.rows(f"SELECT teacher, count(*) AS rows FROM ({WRITTEN}) GROUP BY 1 ORDER BY 1", [selection])
+    identities = [json.loads(row["teacher"]) for row in found]
+    return [{**row, "name": identity.get("model") or identity.get("plugin", UNSTATED),
+             "terms": recipe.teacher_terms or terms.known(identity)}
+            for row, identity in zip(found, identities, strict=True)]
 
 
 def _stated(recipe: Recipe, source: str) -> str:
@@ -183,12 +209,15 @@ def _figures(run: Run, facts: Facts) -> list[str]:
     spent = run.lake.rows("""SELECT stage, sum(seconds) AS seconds FROM timings WHERE run_id = $1 AND part != 'audit'
         GROUP BY 1 ORDER BY min(created)""", [run.id])
     length = run.lake.rows("""
-        SELECT min(n) AS shortest, median(n) AS median, quantile_cont(n, 0.9) AS nine, max(n) AS longest FROM (
-            SELECT completion_tokens AS n FROM traces WHERE id IN (SELECT chosen FROM picks WHERE selection = $1))""",
-        [facts.selection])[0]
+        SELECT min(n) AS shortest, median(n) AS median, quantile_cont(n, 0.9) AS nine, max(n) AS longest,
+               count(*) FILTER (n + asked > $2) AS cut FROM (
+            SELECT completion_tokens AS n, coalesce(prompt_tokens, 0) AS asked FROM traces
+            WHERE id IN (SELECT chosen FROM picks WHERE selection = $1))""", [facts.selection, CUTOFF])[0]
     lines = [f"- {row['tokens'] or 0:,} completion tokens bought, ${row['cost'] or 0:.2f}",
              "- seconds by stage: " + (", ".join(f"{s['stage']} {s['seconds']:.0f}" for s in spent) or "none")]
     if length["longest"]:
         lines.append(f"- tokens of a chosen trace: {length['shortest']:,} at least, median {length['median']:,.0f}, "
                      f"90 % under {length['nine']:,.0f}, {length['longest']:,} at most")
+        lines.append(f"- {length['cut']:,} chosen traces have over {CUTOFF:,} tokens with their prompt: a trainer with "
+                     "that `cutoff_len`, as in `llamafactory_sft.yaml`, would cut them")
     return lines

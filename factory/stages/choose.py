@@ -8,56 +8,61 @@ Texts pass by in parts; only ids and numbers are in memory for all traces at onc
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
 from factory import plugins
 from factory.lake import Lake, QueryError, complaint, now
 from factory.protocols import UserError
-from factory.recipe import DatasetSpec, Plugin, Recipe
+from factory.recipe import DatasetSpec, MeasureSpec, Recipe
 from factory.records import Candidate, Pick, canonical, content_id
 from factory.run import Run
-from factory.stages import cuts
+from factory.stages import candidates, cuts, embed
 from factory.stages.mixture import Picked, mix
 
 COLUMNS = ("trace_id", "problem_id", "prompt", "raw", "thinking", "response", "status", "answer", "grade",
-           "finish_reason", "prompt_tokens", "completion_tokens", "thinking_tokens", "mean_logprob", "seconds",
-           "sample", "source", "domain", "split", "licence", "meta", "verifier", "pass_rate", "band",
+           "finish_reason", "prompt_tokens", "completion_tokens", "thinking_tokens", "mean_logprob", "min_logprob",
+           "seconds", "sample", "source", "domain", "split", "licence", "meta", "verifier", "pass_rate", "band",
            "answer_entropy", "guessable")
 """What a rule may name besides the measures; `pass_rate` is the share of its problem's traces that are correct, and
 `band` names it: never (0), hard (up to a third), medium, easy (over two thirds), always (1). `answer_entropy` is that
 of its answers as written, in bits; `guessable` whether it was right without thinking, in at most 80 characters, within
 its first 8 tries (Kimi k1.5 2025, §2.1, leaves such problems out)."""
 
-BATCH, TEXTS, PART = 2000, 20_000, 50_000
-"""Problems whose picks are settled together, texts that are in memory together, rows of a part of `picks`, `drops`."""
+CERTAIN = "CASE WHEN v.grade = 'in_process' THEN 'undecided' ELSE coalesce(v.status, 'undecided') END"
+"""SQL of a trace's status: a verdict that the program could have forged is none."""
+
+BATCH, PART = 2000, 50_000
+"""Problems whose picks are settled together, rows of a part of `picks` and of `drops`."""
 
 
 def choose(run: Run) -> dict[str, str]:
     """Make the picks and drops of every dataset that lacks them; returns dataset name -> selection id."""
     made = {}
     for spec in run.recipe.datasets:
-        with contextlib.closing(run.lake.connect()) as candidates:  # and its tables are gone
-            made[spec.name] = _choose_one(run, spec, candidates)
+        with contextlib.closing(run.lake.connect()) as cursor:  # and its tables are gone
+            made[spec.name] = _choose_one(run, spec, cursor)
     return made
 
 
-def _choose_one(run: Run, spec: DatasetSpec, candidates: Any) -> str:
+def _choose_one(run: Run, spec: DatasetSpec, cursor: Any) -> str:
     try:
-        _make_candidates(run, spec, candidates)
+        _make_candidates(run, spec, cursor)
     except QueryError as error:  # it is SQL, and it does not fit the values that there are
         raise UserError(f"a rule cannot be computed: {complaint(error)}; mend it in [rules], where try_cast helps with "
                         "a value that may be no number") from error
-    selection = _selection_id(run, spec, candidates)
+    selection = _selection_id(run, spec, cursor)
     if selection in run.lake.ids("selections"):
         return selection
     with run.timed("choose") as counts:
-        picked, reasons = _select(run, spec, candidates)
+        picked, reasons = _select(run, spec, cursor)
         if spec.mixture:
-            picked, left = mix(spec.name, spec.mixture, picked)
+            vectors = embed.of_problems(run, picked) if spec.mixture.prefer == "diverse" else {}
+            picked, left = mix(spec.name, spec.mixture, picked, vectors)
             reasons |= {one.of: reason for one, reason in left}
-        picks, drops = _note(run, spec, selection, picked, reasons, candidates)
+        picks, drops = _note(run, spec, selection, picked, reasons, cursor)
         # Written last: a selection that is listed is whole.
         run.lake.append("selections", [dict(
             id=selection, run_id=run.id, dataset=spec.name, selector=canonical(spec.selector.model_dump()),
@@ -81,11 +86,11 @@ def _bucket(spec: DatasetSpec) -> str:
     return spec.mixture.by if spec.mixture and spec.mixture.by else "''"
 
 
-def _selection_id(run: Run, spec: DatasetSpec, candidates: Any) -> str:
+def _selection_id(run: Run, spec: DatasetSpec, cursor: Any) -> str:
     """Hash of the rules, the selector and every candidate with its verdict and measures: what a selector sees."""
     seen = ", ".join(["trace_id", "status", "answer", "dropped", "bucket",
                       *(_column(m) for m in run.recipe.measures)])
-    state = candidates.execute(f"SELECT bit_xor(md5_number(row({seen})::VARCHAR)) FROM candidates").fetchone()
+    state = cursor.execute(f"SELECT bit_xor(md5_number(row({seen})::VARCHAR)) FROM candidates").fetchone()
     mixture = spec.mixture.model_dump() if spec.mixture else None
     return content_id("selection", run.id, spec.name, canonical(spec.selector.model_dump()),
                       plugins.version("selector", spec.selector.plugin), mixture, str(state[0]))
@@ -94,29 +99,32 @@ def _selection_id(run: Run, spec: DatasetSpec, candidates: Any) -> str:
 def candidates_sql(recipe: Recipe) -> str:
     """SQL ($1 = run id) of all candidates with their measures and `dropped`: the rule that they fail first, or NULL."""
     cases = " ".join(f"WHEN NOT coalesce(({rule}), false) THEN {_quote(name)}" for name, rule in recipe.rules.items())
+    drops_cut = recipe.generate.truncation.policy == "drop"
+    cut = "WHEN finish_reason = 'length' THEN 'truncated'" if drops_cut else ""
     judged = """FROM run_traces t JOIN problems p ON p.id = t.problem_id
                 LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier"""
     return f"""
         WITH measured AS ({_measures_sql(recipe.measures)}),
-        rates AS (SELECT t.problem_id AS problem, avg(CASE WHEN v.status = 'correct' THEN 1 ELSE 0 END) AS pass_rate,
+        rates AS (SELECT t.problem_id AS problem, avg(CASE WHEN {CERTAIN} = 'correct' THEN 1 ELSE 0 END) AS pass_rate,
                    entropy(v.answer) AS answer_entropy, coalesce(bool_or(v.status = 'correct' AND t.thinking = '' AND
                        length(trim(t.raw)) <= 80 AND t.sample < 8), false) AS guessable
             {judged} WHERE t.run_id = $1 GROUP BY 1),
         candidates AS (
             SELECT t.id AS trace_id, t.problem_id, p.prompt, t.raw, t.thinking, t.response,
-                   coalesce(v.status, 'undecided') AS status, v.answer, v.grade, t.finish_reason, t.prompt_tokens,
-                   t.completion_tokens, t.thinking_tokens, t.mean_logprob, t.seconds, t.sample, p.source, p.domain,
-                   p.split, p.licence, p.meta, p.verifier, rates.pass_rate,
+                   {CERTAIN} AS status, v.answer, v.grade, t.finish_reason, t.prompt_tokens,
+                   t.completion_tokens, t.thinking_tokens, t.mean_logprob, t.min_logprob, t.seconds, t.sample, p.source,
+                   p.domain, p.split, p.licence, p.meta, p.verifier, rates.pass_rate,
                    CASE WHEN pass_rate = 0 THEN 'never' WHEN pass_rate <= 1/3 THEN 'hard' WHEN pass_rate <= 2/3
                         THEN 'medium' WHEN pass_rate < 1 THEN 'easy' ELSE 'always' END AS band,
                    rates.answer_entropy, rates.guessable,
                    measured.* EXCLUDE (trace_id)
             {judged} JOIN rates ON rates.problem = t.problem_id
             LEFT JOIN measured ON measured.trace_id = t.id WHERE t.run_id = $1)
-        SELECT *, CASE WHEN status = 'undecided' THEN 'undecided' {cases} END AS dropped FROM candidates"""
+        SELECT *, CASE {cut} WHEN grade = 'in_process' THEN 'judged in the program''s own process'
+                       WHEN status = 'undecided' THEN 'undecided' {cases} END AS dropped FROM candidates"""
 
 
-def _measures_sql(measures: Sequence[Plugin]) -> str:
+def _measures_sql(measures: Sequence[MeasureSpec]) -> str:
     """One row a trace, one column a measure, at the measure's present parameters and version."""
     columns = ", ".join(
         f"max(value) FILTER (measure = {_quote(m.plugin)} AND params = {_quote(canonical(m.params))} AND "
@@ -124,8 +132,8 @@ def _measures_sql(measures: Sequence[Plugin]) -> str:
     return f"SELECT trace_id{', ' + columns if columns else ''} FROM measurements GROUP BY trace_id"
 
 
-def _column(measure: Plugin) -> str:
-    return '"' + measure.plugin.rpartition(".")[2] + '"'
+def _column(measure: MeasureSpec) -> str:
+    return f'"{measure.column}"'
 
 
 def _quote(text: str) -> str:
@@ -134,10 +142,10 @@ def _quote(text: str) -> str:
 
 def check_rules(lake: Lake, recipe: Recipe) -> None:
     """Raise UserError naming the rule that is not SQL over the columns there are."""
-    names = [*COLUMNS, *(m.plugin.rpartition(".")[2] for m in recipe.measures)]
-    if twice := [name for name in names if names.count(name) > 1]:
+    names = [*COLUMNS, *(m.column for m in recipe.measures)]
+    if twice := [name for name, times in Counter(map(str.lower, names)).items() if times > 1]:
         raise UserError(f"the measure '{twice[-1]}' has the name of another measure or column: a rule could not tell "
-                        "which is meant, so rename or remove one")
+                        "which is meant, so give it another `name` in its table in `measures`")
     for name, rule in recipe.rules.items():
         alone = recipe.model_copy(update={"rules": {name: rule}})
         try:
@@ -156,13 +164,16 @@ def check_rules(lake: Lake, recipe: Recipe) -> None:
 # -- the choice ------------------------------------------------------------------------------------------------------
 
 
-def _select(run: Run, spec: DatasetSpec, candidates: Any) -> tuple[list[Picked], dict[str, str]]:
+def _select(run: Run, spec: DatasetSpec, cursor: Any) -> tuple[list[Picked], dict[str, str]]:
     """The selector's picks of every problem, and why a trace that it wanted cannot be used."""
     selector = plugins.bind("selector", spec.selector.plugin, spec.selector.params)
     picked: list[Picked] = []
     reasons: dict[str, str] = {}
-    problems = _problems(run, candidates)
+    problems = candidates.problems(run, cursor)
+    reads_steps = getattr(plugins.module("selector", spec.selector.plugin), "STEPS", False)
     while batch := list(islice(problems, BATCH)):
+        batch = candidates.with_steps(run, batch) if reads_steps else batch
+        batch = candidates.with_vectors(run, batch) if run.recipe.embed else batch
         kept = {c.trace_id: c for group, _ in batch for c in group}
         buckets = {trace: bucket for _, more in batch for trace, bucket in more.items()}
         wanted = [pick for group, _ in batch for pick in _chosen(spec, selector, group)]
@@ -189,47 +200,6 @@ def _chosen(spec: DatasetSpec, selector: Callable[..., Sequence[Pick]], kept: li
         raise UserError(f"the selector '{spec.selector.plugin}': {error}") from error
 
 
-def _problems(run: Run, candidates: Any) -> Iterator[tuple[list[Candidate], dict[str, str]]]:
-    """The candidates that pass the rules, one list a problem, and the bucket of each."""
-    names = [m.plugin.rpartition(".")[2] for m in run.recipe.measures]
-    for number in range(_group(run, candidates)):
-        files = [row[0] for row in candidates.execute(
-            "SELECT DISTINCT filename FROM kept WHERE part = $1 ORDER BY 1", [number]).fetchall()]
-        rows = candidates.execute(f"""SELECT k.trace_id, k.problem_id, k.prompt, t.raw, t.thinking, t.response,
-                k.status, k.answer, k.completion_tokens, k.bucket {"".join(f', k."{name}"' for name in names)}
-            FROM read_parquet($1) t JOIN kept k ON k.trace_id = t.id WHERE k.part = $2""", [files, number]).fetchall()
-        rows.sort(key=lambda row: (row[1], row[0]))
-        for _, group in groupby(rows, key=lambda row: row[1]):
-            found = [(_candidate(row, names), row[9]) for row in group]
-            yield [c for c, _ in found], {c.trace_id: bucket for c, bucket in found}
-
-
-def _group(run: Run, candidates: Any) -> int:
-    """Make the table `kept`: what passed the rules, in parts of whole problems whose texts lie in few files.
-
-    Returns how many parts. A run that asks problem after problem leaves a problem's traces in one or two files, so
-    nearly every file is read once, and memory holds one part. To sort the texts themselves took half a minute more.
-    """
-    run.lake.compact()
-    traces = run.lake.folder / "tables" / "traces" / "*.parquet"
-    candidates.execute(f"""CREATE OR REPLACE TEMP TABLE kept AS
-        WITH placed AS (SELECT c.*, t.filename FROM candidates c
-            JOIN read_parquet($1, filename = true) t ON t.id = c.trace_id WHERE c.dropped IS NULL),
-        problem AS (SELECT problem_id, min(filename) AS first, count(*) AS traces FROM placed GROUP BY 1),
-        parts AS (SELECT problem_id, (sum(traces) OVER (ORDER BY first, problem_id)) // {TEXTS} AS part FROM problem)
-        SELECT placed.*, parts.part, p.prompt FROM placed JOIN parts USING (problem_id)
-        JOIN problems p ON p.id = problem_id ORDER BY part""", [str(traces)])
-    last = candidates.execute("SELECT max(part) FROM kept").fetchone()[0]
-    return 0 if last is None else int(last) + 1
-
-
-def _candidate(row: Sequence[Any], names: Sequence[str]) -> Candidate:
-    raw = row[3] or ""
-    # An endpoint that reports no usage still has to be ordered by length: characters order like tokens.
-    return Candidate(row[0], row[1], row[2], raw, row[4] or "", row[5] or "", row[6], row[7], row[8] or len(raw),
-                     {name: value for name, value in zip(names, row[10:], strict=True) if value is not None})
-
-
 def _refuse_strangers(spec: DatasetSpec, kept: Mapping[str, Candidate], picks: Iterable[Pick]) -> None:
     """A private selector is anybody's code: what it gives back is looked at before it is used."""
     for side in (side for pick in picks for side in cuts.sides(pick)):
@@ -244,10 +214,10 @@ def _refuse_strangers(spec: DatasetSpec, kept: Mapping[str, Candidate], picks: I
 
 
 def _note(run: Run, spec: DatasetSpec, selection: str, picked: Sequence[Picked], reasons: Mapping[str, str],
-          candidates: Any) -> tuple[int, int]:
+          cursor: Any) -> tuple[int, int]:
     """Append the picks, and a drop for every trace that is in none of them; returns how many of each."""
     used = {trace for one in picked for trace in (one.of, one.rejected_of)}
-    dropped = candidates.execute("SELECT trace_id, dropped FROM candidates ORDER BY trace_id")
+    dropped = cursor.execute("SELECT trace_id, dropped FROM candidates ORDER BY trace_id")
     blocks = iter(lambda: dropped.fetchmany(PART), [])
     otherwise = f"not chosen by {spec.selector.plugin}"
     drops = (_drop_row(run, spec, selection, trace, rule or reasons.get(trace, otherwise))

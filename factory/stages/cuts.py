@@ -27,12 +27,18 @@ def settle(run: Run, originals: Mapping[str, Candidate], picks: Sequence[Pick]) 
     made = _judged(run, cuts) if cuts else {}
     found = []
     for pick in picks:
-        new = [made.get(_text(side)) or originals[side.trace_id] for side in sides(pick)]
+        # Without cuts no text has to be hashed.
+        new = [(made and made.get(_text(side))) or originals[side.trace_id] for side in sides(pick)]
         faults = [after.status for before, after in zip(sides(pick), new, strict=True)
-                  if after.status != originals[before.trace_id].status]
+                  if after.status != _meant(before, originals[before.trace_id])]
         why = f"its cut is {faults[0]}" if faults else ""
         found.append((pick, Pick(new[0], new[1] if len(new) > 1 else None, pick.why), why))
     return found
+
+
+def _meant(side: Candidate, original: Candidate) -> str:
+    """What a side has to be found: as the selector says (a wrong beginning of a right trace), else as its trace."""
+    return original.status if side.status == "undecided" else side.status
 
 
 def sides(pick: Pick) -> list[Candidate]:
@@ -67,9 +73,9 @@ def _trace_row(parent: Mapping[str, Any], cut: Candidate) -> dict[str, Any]:
                       parent["sample"])
     share = len(cut.raw) / max(1, len(parent["raw"]))
     return {**parent, "id": request.id, "strategy": request.strategy, "raw": cut.raw, "thinking": cut.thinking,
-            "response": cut.response, "finish_reason": "cut", "mean_logprob": None, "thinking_tokens": None,
-            "completion_tokens": round(share * (parent["completion_tokens"] or len(parent["raw"]))),
-            "seconds": 0.0, "cost": 0.0, "created": now()}
+            "response": cut.response, "finish_reason": "cut", "mean_logprob": None, "min_logprob": None,
+            "thinking_tokens": None, "tokens": None, "parent": None, "seconds": 0.0, "cost": 0.0, "created": now(),
+            "completion_tokens": round(share * (parent["completion_tokens"] or len(parent["raw"])))}
 
 
 def _statuses(run: Run, ids: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from factory.protocols import UserError
 Row = Mapping[str, Any]
 ARROW = "data-00000-of-00001.arrow"
 
+_JSON = json.JSONEncoder(sort_keys=True)  # made once: `json.dumps` would make one for every row
+
 
 class Files:
     """`write` rows, then `close`; `rows` counts them by split, `digest` is of all of them in their order."""
@@ -30,6 +33,8 @@ class Files:
         self._digest = hashlib.blake2b(digest_size=16)
         self._schema: pa.Schema | None = None
         self._writers: dict[str, tuple[Any, Any]] = {}
+        self._writer = ThreadPoolExecutor(1)
+        self._written: Future[Any] | None = None
 
     @property
     def digest(self) -> str:
@@ -40,19 +45,27 @@ class Files:
         if not rows:
             return
         for row in rows:
-            self._digest.update(json.dumps([split, row], sort_keys=True).encode())
+            self._digest.update(_JSON.encode([split, row]).encode())
         try:
             self._schema = self._schema or _schema(rows, self.blank)
             table = pa.Table.from_pylist([clean(row) for row in rows], self._schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise UserError(f"the emitter gave rows that do not fit in one table ({error}): give every row the same "
                             "columns, each of one type") from error
-        for writer in self._pair(split):
-            writer.write_table(table)
+        self._wait()
+        pair = self._pair(split)
+        self._written = self._writer.submit(lambda: [writer.write_table(table) for writer in pair])
         self.rows[split] += len(rows)
+
+    def _wait(self) -> None:
+        """Until the page before is written: it is compressed while the next one is made."""
+        if self._written:
+            self._written.result()
 
     def close(self) -> None:
         """Every split has its files, rows or not."""
+        self._wait()
+        self._writer.shutdown()
         self._schema = self._schema or _schema([self.blank], self.blank)
         for split in self.rows:
             for writer in self._pair(split):

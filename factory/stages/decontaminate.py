@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from factory import plugins
+from factory.code_paraphrase import CodeParaphrases, is_code
 from factory.overlap import Hit, Overlap, shared
 from factory.paraphrase import Paraphrases
 from factory.protocols import BadRow, UserError
@@ -74,7 +75,7 @@ def check(recipe: Recipe) -> list[str]:
 def _rows(against: Against) -> Iterator[Any]:
     """The rows as a source reads them: a Problem whose prompt is the text, or a BadRow."""
     params: dict[str, Any] = {"columns": {"prompt": against.column}, "verifier": "majority"}
-    kind = "hugging_face" if against.dataset else _kind(against.path)
+    kind = "hugging_face" if against.dataset else kind_of(against.path, "decontaminate.against")
     params |= {"path": against.path} if against.path else {
         "dataset": against.dataset, "hf_split": against.split} | (
         {"name": against.config} if against.config else {})
@@ -87,11 +88,12 @@ def _rows(against: Against) -> Iterator[Any]:
         raise UserError(f"decontaminate.against: {said}") from error
 
 
-def _kind(path: str) -> str:
+def kind_of(path: str, key: str) -> str:
+    """The source that reads a file of that name; `key` is the recipe's, for the message."""
     name = path.removesuffix(".gz")
     found = next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
     if found is None and "." in name.rpartition("/")[2]:
-        raise UserError(f"decontaminate.against: {path} is of an unknown kind: use {', '.join(SUFFIXES)}, with or "
+        raise UserError(f"{key}: {path} is of an unknown kind: use {', '.join(SUFFIXES)}, with or "
                         "without .gz, or a folder of Parquet files")
     return found or "parquet"
 
@@ -118,14 +120,28 @@ def rows(run: Run, screening: str, benchmarks: Benchmarks, selection: str) -> It
 def finder(texts: Sequence[str], options: Decontaminate) -> Find:
     """What finds the best hit of each prompt: by its words, else as a paraphrase."""
     overlap = Overlap(texts, options.words)
-    paraphrases = Paraphrases(texts) if options.paraphrase else None
+    reworded = _reworded(texts, options.paraphrase) if options.paraphrase else None
 
     def find(prompts: Sequence[str]) -> Iterator[Hit]:
         found = {hit.text: hit for hit in overlap.hits(prompts)}
-        others = [i for i in range(len(prompts)) if i not in found] if paraphrases else []
-        for hit in paraphrases.hits([prompts[i] for i in others], options.paraphrase) if paraphrases else ():
+        others = [i for i in range(len(prompts)) if i not in found] if reworded else []
+        for hit in reworded([prompts[i] for i in others]) if reworded else ():
             found[others[hit.text]] = hit._replace(text=others[hit.text])
         return (found[i] for i in sorted(found))
+    return find
+
+
+def _reworded(texts: Sequence[str], threshold: float) -> Find:
+    """Code is compared with code by rules of its own, all else as prose."""
+    prose, code = Paraphrases(texts), CodeParaphrases(texts)
+
+    def find(prompts: Sequence[str]) -> Iterator[Hit]:
+        pairs = zip(prompts, prose.best(prompts, threshold), code.best(prompts), strict=True)
+        for prompt, told, coded in pairs:
+            if coded.score >= threshold:
+                yield coded
+            elif told.score >= threshold and not (is_code(prompt) and is_code(texts[told.other])):
+                yield told
     return find
 
 

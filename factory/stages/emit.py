@@ -6,7 +6,8 @@ Rows stream from the picks through the emitter and the round trip to the files. 
 spoil is set aside in `drops` with the reason. A prompt is in one split only, whatever its traces.
 
 A module of an emitter may have more than its function: `problem_columns(problem)` and `step_columns(steps)` add columns
-to each of its rows, and `extra_files(rows, name)` gives texts to be written beside the dataset, file name -> text.
+to each of its rows (a pick without labelled steps is then dropped), and `extra_files(rows, name)` gives texts to be
+written beside the dataset, file name -> text.
 """
 
 import contextlib
@@ -113,7 +114,7 @@ def _write(job: _Job, key: str, folder: Path) -> tuple[Files, _Trip]:
     with contextlib.ExitStack() as stack:
         wanted = job.template if roundtrip.sides(blank) else None
         checker = stack.enter_context(roundtrip.checking(wanted)) if wanted else None
-        for page in _pages(job, module):
+        for page in _pages(job, key, module, trip):
             kept = _survivors(job, key, page, checker, trip) if checker else page
             for split in files.rows:
                 files.write(split, [row for prompt, row in kept if _split(prompt, job.spec.test_share) == split])
@@ -126,13 +127,24 @@ def _write(job: _Job, key: str, folder: Path) -> tuple[Files, _Trip]:
     return files, trip
 
 
-def _pages(job: _Job, module: Any) -> Iterator[list[tuple[str, Row]]]:
-    """(prompt, row) in an order that says nothing: by the hash that is a pick's id."""
+def _pages(job: _Job, key: str, module: Any, trip: _Trip) -> Iterator[list[tuple[str, Row]]]:
+    """(prompt, row) in an order that says nothing: by the hash that is a pick's id. Rows of steps need steps."""
     form = _form(job.spec, module)
     for page in picked.pages(job.run.lake, job.selection, PAGE):
-        steps = _steps(job.run, page) if hasattr(module, "step_columns") else {}
+        steps: dict[str, list[Step]] = {}
+        if hasattr(module, "step_columns"):
+            steps = _steps(job.run, page)
+            bare = {pick.chosen.trace_id for pick, _ in page} - set(steps)
+            trip.drops += [_drop(job, key, trace, "no step of it can be judged") for trace in sorted(bare)]
+            page = [pair for pair in page if pair[0].chosen.trace_id not in bare]
         yield [(problem.prompt, row) for pick, problem in page
                for row in form(pick, problem, steps.get(pick.chosen.trace_id, []))]
+
+
+def _drop(job: _Job, key: str, trace: str | None, reason: str) -> Row:
+    """A row of `drops` under the dataset's id."""
+    return dict(id=content_id("drop", key, trace, reason), selection=key, run_id=job.run.id, dataset=job.spec.name,
+                trace_id=trace, reason=reason)
 
 
 def _steps(run: Run, page: Sequence[tuple[Pick, Problem]]) -> dict[str, list[Step]]:
@@ -183,10 +195,8 @@ def _survivors(job: _Job, key: str, page: Sequence[tuple[str, Row]], checker: ro
     faults = checker.faults([row for _, row in page])
     trip.checked += sum(bool(roundtrip.sides(row)) for _, row in page)
     trip.aside.update(fault for fault in faults if fault)
-    trip.drops += [dict(
-        id=content_id("drop", key, row.get("trace_id"), fault), selection=key, run_id=job.run.id,
-        dataset=job.spec.name, trace_id=row.get("trace_id"), reason=f"round trip: {fault}")
-        for (_, row), fault in zip(page, faults, strict=True) if fault]
+    trip.drops += [_drop(job, key, row.get("trace_id"), f"round trip: {fault}")
+                   for (_, row), fault in zip(page, faults, strict=True) if fault]
     return [pair for pair, fault in zip(page, faults, strict=True) if not fault]
 
 
@@ -214,7 +224,8 @@ def _say_why_empty(run: Run, spec: DatasetSpec, selections: Sequence[str]) -> No
     reasons = run.lake.sql("""SELECT reason, count(*) FROM drops WHERE selection IN (SELECT unnest($1))
         GROUP BY 1 ORDER BY 2 DESC""", [list(selections)]).fetchall()
     told = ", ".join(f"{count} {reason}" for reason, count in reasons) or "there are no traces"
-    print(f"the dataset '{spec.name}' is empty ({told})")
+    print(f"the dataset '{spec.name}' is empty ({told}): loosen the rule or change the selector that dropped most, or "
+          "make more traces")
 
 
 def written(folder: Path) -> str | None:

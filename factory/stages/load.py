@@ -66,17 +66,38 @@ def _sound(run: Run, problems: list[Problem]) -> tuple[list[Problem], list[dict[
     fresh = [p for p in problems if p.id not in known and p.verifier != "majority"]  # which has no use for a reference
     _refuse_unknown_verifiers(fresh)
     limits = run.recipe.verify
-    bad: list[dict[str, Any]] = []
-    refused: set[str] = set()
+    bad, refused = _malformed(run, fresh)
+    fresh = [p for p in fresh if p.id not in refused and _own_answer(p) is not None]
     if fresh:
         with Pool(workers=limits.workers, timeout=limits.timeout, memory_mb=limits.memory_mb) as pool:
-            cases = (Case(p.verifier, f"\\boxed{{{p.reference}}}", p.reference) for p in fresh)
+            cases = (Case(p.verifier, _own_answer(p) or "", p.reference) for p in fresh)
             for problem, verdict in zip(fresh, pool.map(cases), strict=True):
                 if verdict.status != "correct":
                     reason = f"its own reference is {verdict.status} for {problem.verifier}: {verdict.reason}"
                     bad.append(_aside(run, BadRow(problem.source, reason), problem))
                     refused.add(problem.id)
     return [p for p in problems if p.id not in refused], bad
+
+
+def _own_answer(problem: Problem) -> str | None:
+    """A response that is right by the reference itself: the reference in a box, or what `own_answer` of the verifier's
+    module makes of it. None when the reference names none: tests without a solution. ValueError: it is malformed."""
+    own = getattr(plugins.module("verifier", problem.verifier), "own_answer", None)
+    return own(problem.reference) if own else f"\\boxed{{{problem.reference}}}"
+
+
+def _malformed(run: Run, problems: list[Problem]) -> tuple[list[dict[str, Any]], set[str]]:
+    """Set-aside rows, and the ids, of those whose reference its verifier cannot read."""
+    bad: list[dict[str, Any]] = []
+    refused: set[str] = set()
+    for problem in problems:
+        try:
+            _own_answer(problem)
+        except ValueError as error:
+            reason = f"its reference cannot be read by {problem.verifier}: {error}"
+            bad.append(_aside(run, BadRow(problem.source, reason), problem))
+            refused.add(problem.id)
+    return bad, refused
 
 
 def _refuse_unknown_verifiers(problems: list[Problem]) -> None:
@@ -86,6 +107,8 @@ def _refuse_unknown_verifiers(problems: list[Problem]) -> None:
             version(name)
         except LookupError as error:
             raise UserError(str(error)) from error
+        if lacking := getattr(plugins.module("verifier", name), "missing", str)():
+            raise UserError(lacking)
 
 
 def _aside(run: Run, row: BadRow, problem: Problem | None = None) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """traces -> measurements: every measure of the recipe for every trace of the run that lacks it.
 
 A measure's parameters and version are part of the row's id, so a changed parameter computes anew and old values stay.
+All measures are asked about one trace before the next trace is: they share much of what they read out of it. A module
+of measures may have `prepare(texts)`, which is called with the prompts and raw texts of the traces that come next, and
+`run_ahead(pairs, **params)`, which is called once with all that it will be asked about: what it does takes long.
 """
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from factory import plugins
@@ -14,6 +17,15 @@ from factory.protocols import UserError
 from factory.recipe import Plugin
 from factory.records import Completion, Problem, Request, Trace, canonical, content_id
 from factory.run import Run
+
+BATCH = 1 << 16
+"""Characters that are prepared together: so many that numpy's calls cost little, and so few that they stay cached."""
+
+Pair = tuple[Problem, Trace]
+Key = tuple[str, str, int]
+"""A measure's name, its parameters as JSON, its version."""
+
+NOTHING: Mapping[Key, Collection[str]] = {}
 
 
 def shards(run: Run) -> list[list[str]]:
@@ -33,40 +45,92 @@ def work(lake: Lake, ids: Sequence[str], measures: Sequence[Plugin]) -> int:
     rows = lake.rows("""SELECT t.*, p.prompt, p.reference, p.verifier, p.source, p.domain, p.split, p.licence, p.meta
         FROM traces t JOIN problems p ON p.id = t.problem_id WHERE t.id IN (SELECT unnest($1)) ORDER BY t.id""",
         [list(ids)])
-    pairs = [(_problem(row), _trace(row)) for row in rows]
-    found: list[dict[str, Any]] = []
-    for spec in measures:
-        name, params, version = _key(spec)
-        found += [dict(id=content_id("measurement", trace.id, name, params, version), trace_id=trace.id, measure=name,
-                       params=params, version=version, value=value)
-                  for (_, trace), value in zip(pairs, _values(spec, pairs), strict=True)]
-    return lake.append_new("measurements", found)
+    found = measured([(_problem(row), _trace(row)) for row in rows], measures, _there(lake, ids))
+    return lake.append_new("measurements", [
+        dict(id=content_id("measurement", trace, *key), trace_id=trace, measure=key[0], params=key[1], version=key[2],
+             value=value) for key, values in found.items() for trace, value in values.items()])
 
 
-def _values(spec: Plugin, pairs: Sequence[tuple[Problem, Trace]]) -> list[float | None]:
-    """The measure of each trace; None, said aloud, where it fails. Raises UserError when it fails everywhere."""
-    function = plugins.bind("measure", spec.plugin, spec.params)
-    values: list[float | None] = []
-    faults: list[str] = []
-    for problem, trace in pairs:
+def _there(lake: Lake, ids: Sequence[str]) -> dict[Key, set[str]]:
+    """Which of the traces have a value of each measure."""
+    there: dict[Key, set[str]] = {}
+    for trace, *key in lake.sql("""SELECT trace_id, measure, params, version FROM measurements
+            WHERE trace_id IN (SELECT unnest($1))""", [list(ids)]).fetchall():
+        there.setdefault(tuple(key), set()).add(trace)
+    return there
+
+
+def measured(pairs: Sequence[Pair], measures: Sequence[Plugin], there: Mapping[Key, Collection[str]] = NOTHING
+             ) -> dict[Key, dict[str, float | None]]:
+    """The value of each measure by the trace's id, but for those that are `there`; None, said aloud, where it fails.
+
+    Raises UserError when a measure fails on every trace.
+    """
+    asked = [_Asked(spec, there.get(_key(spec), ())) for spec in measures]
+    for one in asked:
+        one.run_ahead(pairs)
+    for batch in _prepared(pairs, measures):
+        for problem, trace in batch:
+            of = trace.id
+            for one in asked:
+                if of not in one.there:
+                    one.ask(of, problem, trace)
+    for one in asked:
+        one.report()
+    return {_key(one.spec): one.values for one in asked}
+
+
+def _prepared(pairs: Sequence[Pair], measures: Sequence[Plugin]) -> Iterator[Sequence[Pair]]:
+    """The traces in batches, each of which the measures that want it have seen."""
+    modules = [plugins.module("measure", spec.plugin) for spec in measures]
+    prepares = {module.prepare for module in modules if hasattr(module, "prepare")}
+    first = size = 0
+    for behind, (_, trace) in enumerate(pairs, 1):
+        size += len(trace.completion.raw)
+        if size >= BATCH or behind == len(pairs):
+            batch = pairs[first:behind]
+            for prepare in prepares:
+                prepare(list(dict.fromkeys(text for p, t in batch for text in (p.prompt, t.completion.raw))))
+            yield batch
+            first, size = behind, 0
+
+
+class _Asked:
+    """A measure at work: what it said of which trace, and what went wrong."""
+
+    def __init__(self, spec: Plugin, there: Collection[str]) -> None:
+        self.spec, self.there = spec, there
+        self._function: Callable[[Problem, Trace], float] = plugins.bind("measure", spec.plugin, spec.params)
+        self.values: dict[str, float | None] = {}
+        self._faults: list[str] = []
+
+    def run_ahead(self, pairs: Sequence[Pair]) -> None:
+        module = plugins.module("measure", self.spec.plugin)
+        owed = [(problem, trace) for problem, trace in pairs if trace.id not in self.there]
+        if owed and hasattr(module, "run_ahead"):
+            module.run_ahead(owed, **self.spec.params)
+
+    def ask(self, of: str, problem: Problem, trace: Trace) -> None:
         try:
-            value = float(function(problem, trace))
+            value = float(self._function(problem, trace))
             if math.isnan(value):
                 raise ValueError("it gave NaN, which is not a value")
-            values.append(value)
+            self.values[of] = value
         except Exception as error:  # a measure is anybody's code: one trace must not stop the others
-            values.append(None)
-            faults.append(f"{type(error).__name__}: {error}")
-    if faults and len(faults) == len(pairs):
-        raise UserError(f"the measure '{spec.plugin}' fails on every trace, the last with: {faults[-1]}; mend it or "
-                        "its parameters, or remove it from the recipe")
-    if faults:
-        print(f"the measure '{spec.plugin}' fails on {len(faults)} of {len(pairs)} traces, which have no value and "
-              f"pass no rule on it; the last with: {faults[-1]}", file=sys.stderr)
-    return values
+            self.values[of] = None
+            self._faults.append(f"{type(error).__name__}: {error}")
+
+    def report(self) -> None:
+        name = self.spec.plugin
+        if self._faults and len(self._faults) == len(self.values):
+            raise UserError(f"the measure '{name}' fails on every trace, the last with: {self._faults[-1]}; mend it or "
+                            "its parameters, or remove it from the recipe")
+        if self._faults:
+            print(f"the measure '{name}' fails on {len(self._faults)} of {len(self.values)} traces, which have no "
+                  f"value and pass no rule on it; the last with: {self._faults[-1]}", file=sys.stderr)
 
 
-def _key(spec: Plugin) -> tuple[str, str, int]:
+def _key(spec: Plugin) -> Key:
     return spec.plugin, canonical(spec.params), plugins.version("measure", spec.plugin)
 
 
@@ -76,5 +140,5 @@ def _problem(row: dict[str, Any]) -> Problem:
 
 def _trace(row: dict[str, Any]) -> Trace:
     request = Request(**{name: row[name] for name in Request.__dataclass_fields__})
-    completion = Completion(**{name: row[name] for name in Completion.__dataclass_fields__ if name != "steps"})
+    completion = Completion(**{name: row[name] for name in Completion.__dataclass_fields__ if name in row})
     return Trace(request, completion, row["seconds"] or 0.0, row["cost"] or 0.0, row["round"] or 0)

@@ -11,8 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from factory.protocols import UserError
 from factory.recipe import Mixture
+
+Vector = NDArray[np.float32]
 
 
 class Picked(NamedTuple):
@@ -29,8 +34,12 @@ class Picked(NamedTuple):
     tokens: int
 
 
-def mix(name: str, plan: Mixture, picked: Sequence[Picked]) -> tuple[list[Picked], list[tuple[Picked, str]]]:
-    """(those used, those left out with the reason). Raises UserError for a share of which there is nothing."""
+def mix(name: str, plan: Mixture, picked: Sequence[Picked], vectors: Mapping[str, Vector] = {}
+        ) -> tuple[list[Picked], list[tuple[Picked, str]]]:
+    """(those used, those left out with the reason). Raises UserError for a share of which there is nothing.
+
+    `vectors`: of problems, of length 1, where "diverse" is preferred.
+    """
     kept, left = _capped(plan, picked)
     buckets: dict[str, list[Picked]] = {}
     for one in kept:
@@ -41,6 +50,8 @@ def mix(name: str, plan: Mixture, picked: Sequence[Picked]) -> tuple[list[Picked
         ordered, quota = sorted(buckets[bucket], key=_chance), quotas.get(bucket, 0)
         if plan.prefer == "long":
             ordered = _longest_first(ordered)
+        elif plan.prefer == "diverse":
+            ordered = _unlike_first(ordered, quota, vectors)
         used += ordered[:quota]
         reason = f"over the share of '{bucket}'" if plan.by else f"over {plan.rows} rows"
         reason = f"'{bucket}' has no share" if plan.shares and bucket not in plan.shares else reason
@@ -111,3 +122,17 @@ def _longest_first(rows: Sequence[Picked]) -> list[Picked]:
     keys = [math.log(-math.log(1 - random.Random(one.chosen).random() or 0.5)) + rank * math.log(2)
             for rank, one in enumerate(ranked)]
     return [ranked[index] for index in sorted(range(len(ranked)), key=lambda index: keys[index])]
+
+
+def _unlike_first(rows: Sequence[Picked], quota: int, vectors: Mapping[str, Vector]) -> list[Picked]:
+    """Begins with `quota` rows, each the most unlike (by cosine) those before it; those without a vector are last."""
+    known = [one for one in rows if one.problem_id in vectors]
+    table = np.array([vectors[one.problem_id] for one in known])
+    nearest = np.full(len(known), -2.0)
+    taken: list[int] = []
+    for _ in range(min(quota, len(known))):
+        taken.append(int(np.argmin(nearest)))
+        nearest = np.maximum(nearest, table @ table[taken[-1]])
+        nearest[taken] = np.inf
+    rest = sorted(set(range(len(known))) - set(taken))
+    return [known[i] for i in (*taken, *rest)] + [one for one in rows if one.problem_id not in vectors]

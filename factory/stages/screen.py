@@ -100,8 +100,8 @@ def _reasons(run: Run, kind: str, dataset: str, items: int, digest: str, looks: 
     return reasons
 
 
-VERSION = 1
-"""Of what `factory.minhash`, `overlap` and `paraphrase` compute: a new one looks anew."""
+VERSION = 2
+"""Of what `factory.minhash`, `overlap` and the paraphrases compute: a new one looks anew."""
 
 
 def _counts(reasons: Mapping[str, str]) -> str:

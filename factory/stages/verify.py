@@ -5,7 +5,7 @@ batch holds planted answers of known truth among the traces, which audit the ver
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from factory.lake import Lake
@@ -44,23 +44,25 @@ def work(lake: Lake, ids: Sequence[str], limits: Verify, run_id: str = "", share
     mixed: list[dict[str, Any] | Planted] = [*rows, *audit.plant(rows, share, rng)]
     rng.shuffle(mixed)
     with Pool(workers=limits.workers, timeout=limits.timeout, memory_mb=limits.memory_mb) as pool:
-        judged = list(zip(mixed, pool.map(_case(item) for item in mixed), strict=True))
+        judged = list(zip(mixed, pool.map(case(item) for item in mixed), strict=True))
     # Written first: a batch whose verdicts are there is not tried again.
     lake.append_new("audits", audit.outcome(run_id, batch, [
         (item, verdict) for item, verdict in judged if isinstance(item, Planted)]))
     return lake.append_new("verdicts", [  # a shard that is tried again may have been half noted
-        _row(item, verdict) for item, verdict in judged if not isinstance(item, Planted)])
+        row(item, verdict) for item, verdict in judged if not isinstance(item, Planted)])
 
 
-def _case(item: dict[str, Any] | Planted) -> Case:
+def case(item: Mapping[str, Any] | Planted) -> Case:
+    """What the pool is given: a row with `response`, `reference` and `verifier`, or a planted answer."""
     if isinstance(item, Planted):
         return Case(item.verifier, item.response, item.reference)
     return Case(item["verifier"], item["response"] or "", item["reference"])
 
 
-def _row(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
-    number = version(row["verifier"])
+def row(trace: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """The row of the table `verdicts` for a trace with its `id` and `verifier`."""
+    number = version(trace["verifier"])
     return dict(
-        id=content_id("verdict", row["id"], row["verifier"], number), trace_id=row["id"], verifier=row["verifier"],
-        version=number, status=verdict.status, answer=verdict.answer, reason=verdict.reason, grade=verdict.grade,
-        seconds=verdict.seconds)
+        id=content_id("verdict", trace["id"], trace["verifier"], number), trace_id=trace["id"],
+        verifier=trace["verifier"], version=number, status=verdict.status, answer=verdict.answer,
+        reason=verdict.reason, grade=verdict.grade, seconds=verdict.seconds, detail=verdict.detail)

@@ -1,80 +1,121 @@
-"""A teacher behind any OpenAI-compatible endpoint: one chat completion a sample, never `n` of them.
+"""A teacher behind any OpenAI-compatible endpoint, or several at once: one chat completion a sample, never `n` of them.
 
-The client does not retry: it says whether asking again can help (`AskFailed`), and the stage decides. There is no
-limit on a whole answer, only on silence (`idle_timeout`): a long thought that is cut off by a clock is bought twice.
+The client does not retry what failed: it says whether asking again can help (`AskFailed`), and the stage decides. What
+was not asked at all, because an endpoint is away or has no room, is asked elsewhere or later here. There is no limit
+on a whole answer, only on silence (`idle_timeout`): a long thought that is cut off by a clock is bought twice.
 """
 
-import difflib
-import email.utils
-import json
+import asyncio
+import contextlib
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from factory import thoughts
+import orjson
+
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
+from factory.teachers._client import Configuration, Refused, Unreachable, Wire
+from factory.teachers._endpoint import Endpoint
+from factory.teachers._fleet import Fleet, log
+from factory.teachers._limits import Charge, Limits, Meter
+from factory.teachers._reply import read_completion
+from factory.teachers._start import allow_files, check_sampling, complaint, is_local, is_vllm
+from factory.teachers._tokens import Tokens, check_owner
 
-if TYPE_CHECKING:
-    import openai
+ROOT = frozenset({"/tokenize", "/detokenize"})
+"""Paths of vLLM that lie beside /v1."""
 
-OURS = frozenset({"model", "messages", "seed", "n", "stream"})
-"""Keys of a request that the factory sets itself."""
+USUAL = 4096
+"""Tokens that an answer is taken to come to where the sampling sets no most."""
 
-UNLISTED = frozenset({403, 404, 405, 429, 501})
-"""Answers to GET /models of endpoints that may well answer chats: no such page, or a key restricted to chats."""
-
-AGAIN = frozenset({408, 409, 425, 429})
-"""Refusals below 500 that a later attempt may not meet."""
+T = TypeVar("T")
 
 
-def openai_api(*, model: str, base_url: str = "https://api.openai.com/v1", key_env: str = "OPENAI_API_KEY",
+def openai_api(*, model: str, base_url: str | list[str] = "https://api.openai.com/v1", key_env: str = "OPENAI_API_KEY",
                sampling: Mapping[str, Any] = {}, concurrency: int = 32, connect_timeout: float = 5.0,
-               idle_timeout: float = 3600.0, seeds: bool = True) -> "OpenAiApi":
-    """A teacher behind `base_url`.
+               idle_timeout: float = 3600.0, seeds: bool = True, limits: Mapping[str, float] = {},
+               patience: float = 300.0) -> "OpenAiApi":
+    """A teacher behind `base_url`, or behind several that serve the same model: what the first one is called is what
+    they all are in a trace's identity, so more can be added later.
 
     `key_env` names the environment variable with the key ("" for none); `sampling` goes into the request as it is
     (temperature, top_p, max_tokens, top_k, logprobs …; what `extra_body` holds goes beside it); `seeds = false` is for
-    endpoints that refuse a seed; `idle_timeout` is the longest silence, in seconds, while an answer is being written.
+    endpoints that refuse a seed; `concurrency` is the most requests in flight at each endpoint, and fewer are when its
+    engine is full or it refuses; `idle_timeout` is the longest silence, in seconds, while an answer is being written
+    (an engine that writes tokens is not silent); `limits` are the account's: `requests_per_minute`,
+    `tokens_per_minute`, `requests_per_day`, `tokens_per_day`, and `reset_hour` (UTC) of its day; `patience` is how many
+    seconds all endpoints may be away before the run ends.
     """
-    return OpenAiApi(model, base_url.rstrip("/"), key_env, sampling, concurrency, connect_timeout, idle_timeout, seeds)
+    urls = [base_url] if isinstance(base_url, str) else list(base_url)
+    return OpenAiApi(model, [url.rstrip("/") for url in urls], key_env, sampling, concurrency, connect_timeout,
+                     idle_timeout, seeds, limits, patience)
 
 
-class OpenAiApi:
-    """See `openai_api`. The client lives from `async with` on."""
+class OpenAiApi(Tokens):
+    """See `openai_api`. The clients live from `async with` on."""
 
-    def __init__(self, model: str, base_url: str, key_env: str, sampling: Mapping[str, Any], concurrency: int,
-                 connect_timeout: float, idle_timeout: float, seeds: bool) -> None:
+    def __init__(self, model: str, urls: Sequence[str], key_env: str, sampling: Mapping[str, Any], concurrency: int,
+                 connect_timeout: float, idle_timeout: float, seeds: bool, limits: Mapping[str, float],
+                 patience: float | None) -> None:
         check_sampling(sampling)
         if concurrency < 1:
             raise UserError(f"teacher.concurrency is {concurrency}: set it to 1 or more")
-        self.model, self.base_url, self.key_env, self.seeds = model, base_url, key_env, seeds
-        self.sampling, self.concurrency = dict(sampling), concurrency
-        self.connect_timeout, self.idle_timeout = connect_timeout, idle_timeout
+        self.model, self.urls, self.key_env, self.seeds = model, urls, key_env, seeds
+        self.sampling, self.limits, self.token_ids = dict(sampling), Limits.read(limits), False
+        self.connect_timeout, self.idle_timeout, self.patience = connect_timeout, idle_timeout, patience
         self.identity: Mapping[str, Any] = self._identity()
-        self._client: openai.AsyncOpenAI | None = None
+        self._each, self._fleet, self._meter = concurrency, Fleet([], 1, None), Meter(Limits(), "")
 
     def _identity(self) -> dict[str, Any]:
         """The same name means another model at another provider; a server of one's own may move about."""
-        host = "" if _is_local(self.base_url) else urlsplit(self.base_url).hostname
-        return {"plugin": "openai_api", "model": self.model, **({"host": host} if host else {}),
+        hosts = [urlsplit(url).hostname for url in self.urls[:1] if not is_local(url)]
+        return {"plugin": "openai_api", "model": self.model, **({"host": hosts[0]} if hosts else {}),
                 "sampling": self.sampling}
 
+    @property
+    def concurrency(self) -> int:
+        """How many requests are wanted in flight now; before the start, how many there may be."""
+        return self._fleet.concurrency if self._fleet.endpoints else self._each * len(self.urls)
+
+    @property
+    def idle_share(self) -> float | None:
+        """Share of the looks at the engines that found nothing to do; None where there are no gauges."""
+        return self._fleet.figures().get("idle_share")
+
+    def figures(self) -> dict[str, float]:
+        return self._fleet.figures()
+
     def check(self) -> None:
-        if urlsplit(self.base_url).scheme not in ("http", "https"):
-            raise UserError(f"teacher.base_url is '{self.base_url}': write it as http://host:port/v1")
-        if self.key_env and not os.environ.get(self.key_env) and not _is_local(self.base_url):
-            raise UserError(f"the environment variable {self.key_env} holds no key for {self.base_url}: set it, name "
-                            'another by teacher.key_env, or set teacher.key_env = "" if the endpoint needs no key')
+        if not self.urls:
+            raise UserError("teacher.base_url is empty: write one as http://host:port/v1, or several in a list")
+        for url in self.urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https"):
+                raise UserError(f"teacher.base_url is '{url}': write it as http://host:port/v1")
+            if parts.username or parts.password or parts.query:
+                raise UserError(f"teacher.base_url for {parts.hostname} holds more than an address: a key belongs into "
+                                "the environment variable that teacher.key_env names")
+            if self.key_env and not os.environ.get(self.key_env) and not is_local(url):
+                raise UserError(f"the environment variable {self.key_env} holds no key for {url}: set it, name "
+                                'another by teacher.key_env, or set teacher.key_env = "" if the endpoint needs no key')
+
+    def check_tokens(self) -> None:
+        """Raise UserError if an endpoint answers that surely cannot be asked token by token."""
+        for url in self.urls:
+            check_owner(url, os.environ.get(self.key_env, "") if self.key_env else "", proxies=not is_local(url))
 
     async def __aenter__(self) -> Self:
         self.check()
-        self._client = self._connect()
+        allow_files(self._each * len(self.urls))
+        self._meter = Meter(self.limits, f"{urlsplit(self.urls[0]).hostname} {self.model} {self.key_env}")
+        self._fleet = Fleet([self._endpoint(url) for url in dict.fromkeys(self.urls)], self._each * len(self.urls),
+                            self.patience)
         try:
-            await self._probe(self._client)
+            await self._probe()
+            self._fleet.start(expected=self._most({}))
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -82,161 +123,118 @@ class OpenAiApi:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await self._fleet.close()
 
     async def ask(self, messages: Sequence[Message], seed: int) -> Completion:
-        if self._client is None:
-            raise RuntimeError("the teacher is not started: use `async with teacher:`")
-        # Everything goes through extra_body, so that keys the client library does not know (top_k …) work alike.
-        body = {**self.sampling, **({"seed": seed} if self.seeds else {})}
+        body = {"messages": list(messages), **self.sampling, **({"seed": seed} if self.seeds else {})}
         body |= body.pop("extra_body", {})
-        chats: Any = self._client.chat.completions.with_raw_response  # raw: half the CPU, and fields openai lacks
-        try:
-            reply = await chats.create(model=self.model, messages=list(messages), extra_body=body)
-        except Exception as error:
-            raise ask_failed(error) from error
-        return read_completion(reply.content)
+        body |= {"return_token_ids": True} if self.token_ids else {}
+        close = await self.thought_end()
+        return await self._asked("/chat/completions", body, "", lambda reply: read_completion(reply, close))
 
-    def _connect(self) -> "openai.AsyncOpenAI":
-        import openai  # takes a second to import: only for those who ask
-        timeout = openai.Timeout(self.idle_timeout, connect=self.connect_timeout, pool=None)
-        # The library's own limit of 1000 connections would hold back a larger `concurrency`; one is for probes.
-        limits = type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=self.concurrency + 1)
-        http = openai.DefaultAioHttpClient(timeout=timeout, limits=limits,
-                                           trust_env=not _is_local(self.base_url))  # no proxy on the way to ourselves
+    async def post(self, path: str, body: Mapping[str, Any], session: str = "") -> bytes:
+        """The reply to any POST below the base URL, with the model filled in; `session` keeps to one endpoint."""
+        return await self._asked(path, body, session, bytes)
+
+    async def _asked(self, path: str, body: Mapping[str, Any], session: str, read: Callable[[bytes], T]) -> T:
+        """Ask until somebody takes the request: a refusal and an endpoint that is away cost no attempt."""
+        whole = {"model": self.model, **body}
+        tokens = _size(body) + (0 if path in ROOT else self._most(body) or USUAL)
+        headers = {"X-Session-ID": session} if session else {}
+        while True:
+            async with self._meter.charged(0 if path in ROOT else tokens) as charge:
+                endpoint = await self._fleet.take(session)
+                with contextlib.suppress(Refused, Unreachable):
+                    return await self._at(endpoint, path, whole, headers, charge, read)
+
+    async def _at(self, endpoint: Endpoint, path: str, body: Mapping[str, Any], headers: Mapping[str, str],
+                  charge: Charge, read: Callable[[bytes], T]) -> T:
+        """Ask this one, and let the fleet and the meter know what came of it."""
+        def reading(reply: bytes) -> T:
+            charge.used = _used(reply) if self._meter.counts else 0
+            return read(reply)
+
+        charge.used, reached = None, True
+        try:
+            url = endpoint.client.root + path if path in ROOT else path
+            return await endpoint.post(url, body, headers, charge.tokens, reading)
+        except (Refused, Unreachable) as failure:
+            charge.used, reached = 0, isinstance(failure, Refused)
+            raise
+        except Configuration as error:
+            self._refuse(endpoint, error, path)
+            raise Unreachable(str(error), True) from None
+        finally:
+            self._fleet.failed(endpoint, reached)
+            self._fleet.wake()
+
+    def _refuse(self, endpoint: Endpoint, error: Configuration, path: str) -> None:
+        """The key or the model is wrong there: for good, but another endpoint may be right."""
+        if path in ROOT:
+            raise AskFailed(str(error), retry=False) from None
+        said = complaint(endpoint.url, error, self.model, self.key_env)
+        if not self._fleet.dismiss(endpoint, said):
+            raise self._fleet.finish(said) from None
+
+    # -- for whoever runs the servers --------------------------------------------------------------------------------
+
+    def went_away(self, url: str, why: str) -> None:
+        for endpoint in self._fleet.endpoints:
+            if endpoint.url == url:
+                self._fleet.eject(endpoint, why)
+
+    def came_back(self, url: str) -> None:
+        for endpoint in self._fleet.endpoints:
+            if endpoint.url == url:
+                self._fleet.come_back(endpoint)
+
+    def end(self, error: UserError) -> None:
+        """Whoever asks from now on is told this."""
+        self._fleet.finish(error)
+
+    def _most(self, body: Mapping[str, Any]) -> int:
+        """Tokens that an answer may come to; 0 if nothing says so."""
+        for given in (body, self.sampling, self.sampling.get("extra_body", {})):
+            if most := given.get("max_completion_tokens") or given.get("max_tokens"):
+                return int(most)
+        return 0
+
+    # -- the start ---------------------------------------------------------------------------------------------------
+
+    def _endpoint(self, url: str) -> Endpoint:
         key = os.environ.get(self.key_env, "") if self.key_env else ""
-        return openai.AsyncOpenAI(api_key=key or "none", base_url=self.base_url, max_retries=0, timeout=timeout,
-                                  http_client=http)
+        wire = Wire(url, key, self._each, self.connect_timeout, self.idle_timeout,
+                    proxies=not is_local(url))  # no proxy on the way to ourselves
+        return Endpoint(wire, self._each, self.idle_timeout)
 
-    async def _probe(self, client: "openai.AsyncOpenAI") -> None:
-        """Find out in a second what would otherwise fail ten thousand times."""
-        import openai
-        try:
-            listing = await client.with_options(timeout=30.0).models.with_raw_response.list()
-        except openai.APIStatusError as error:
-            if error.status_code not in UNLISTED:
-                raise self._refused(error) from error
-            return
-        except openai.APIConnectionError as error:
-            raise UserError(f"nothing answers at {self.base_url} ({_cause(error)}): start the server or set "
-                            "teacher.base_url in the recipe") from error
-        self._find_model(model_names(listing.content))
-
-    def _refused(self, error: "openai.APIStatusError") -> UserError:
-        if error.status_code == 401:
-            source = f"the environment variable {self.key_env}" if self.key_env else "teacher.key_env"
-            return UserError(f"{self.base_url} refuses the key: put a valid one into {source}")
-        return UserError(f"{self.base_url} answers with {error.status_code} ({_message(error)}): see to the server, or "
-                         "set teacher.base_url in the recipe")
-
-    def _find_model(self, names: Sequence[str]) -> None:
-        if names and self.model not in names:
-            near = difflib.get_close_matches(self.model, names, 5, 0.3) or list(names[:5])
-            more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
-            raise UserError(f"{self.base_url} has no model '{self.model}': set teacher.model to one it has "
-                            f"({', '.join(near)}{more})")
+    async def _probe(self) -> None:
+        """Find out in a second what would otherwise fail ten thousand times. One that answers is enough."""
+        found = await asyncio.gather(*(is_vllm(e, self.model, self.key_env) for e in self._fleet.endpoints))
+        if dead := [endpoint for endpoint in self._fleet.endpoints if not endpoint.up]:
+            if len(dead) == len(self._fleet.endpoints):
+                raise UserError(f"nothing answers at {' or '.join(e.url for e in dead)} ({dead[0].why}): start the "
+                                "server or set teacher.base_url in the recipe")
+            log.warning("nothing answers at %s: going on without", ", ".join(e.url for e in dead))
+        for endpoint in self._fleet.endpoints:
+            await endpoint.look(expected=self._most({}))
+        self.token_ids = all(found) and not dead
+        if self.token_ids:
+            try:
+                await self.thought_end()
+            except AskFailed:  # something before it that passes chats only
+                self.token_ids = False
 
 
-# -- what comes back -------------------------------------------------------------------------------------------------
+def _size(body: Mapping[str, Any]) -> int:
+    """About how many tokens a request is, itself."""
+    prompt = body.get("prompt") or ""
+    text = sum(len(message.get("content") or "") for message in body.get("messages") or ())
+    return (len(prompt) // 3 if isinstance(prompt, str) else len(prompt)) + text // 3
 
 
-def read_completion(body: bytes) -> Completion:
-    """The completion in a reply's JSON. A reply that is not one may be a proxy's hiccup: worth another attempt."""
+def _used(reply: bytes) -> int | None:
+    """The tokens that a reply says it took."""
     try:
-        reply = json.loads(body)
-        if "error" in reply and not reply.get("choices"):
-            raise AskFailed(f"the endpoint answered with an error: {_short(reply['error'])}", retry=True)
-        choice, usage = reply["choices"][0], reply.get("usage") or {}
-        return _completion(choice, usage)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise AskFailed(f"the reply is no chat completion ({type(error).__name__}): {_short(body)}", True) from error
-
-
-def _completion(choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion:
-    message = choice["message"]
-    text, finish = message.get("content") or "", choice.get("finish_reason") or ""
-    reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-    thinking, response = thoughts.split(text, reasoning)
-    raw = thoughts.join(reasoning, text, closed=bool(text) or finish != "length") if reasoning else text
-    return Completion(
-        thinking, response, raw, finish,
-        prompt_tokens=usage.get("prompt_tokens") or 0, completion_tokens=usage.get("completion_tokens") or 0,
-        thinking_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
-        mean_logprob=_mean_logprob(choice.get("logprobs")))
-
-
-def _mean_logprob(logprobs: Mapping[str, Any] | None) -> float | None:
-    tokens = (logprobs or {}).get("content") or []
-    return sum(token["logprob"] for token in tokens) / len(tokens) if tokens else None
-
-
-def model_names(body: bytes) -> list[str]:
-    """The names in a listing; none if it is something else, for then it proves nothing."""
-    try:
-        return [str(entry["id"]) for entry in json.loads(body)["data"]]
+        return int(orjson.loads(reply)["usage"]["total_tokens"])
     except (ValueError, KeyError, TypeError):
-        return []
-
-
-# -- what goes wrong -------------------------------------------------------------------------------------------------
-
-
-def check_sampling(sampling: Mapping[str, Any]) -> None:
-    """Refuse what is no JSON, and the keys that are the factory's own."""
-    for key in sorted(OURS & (set(sampling) | set(sampling.get("extra_body", {})))):
-        raise UserError(f"teacher.sampling.{key} is set by the factory: remove it from the recipe")
-    try:
-        json.dumps(sampling, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"teacher.sampling may hold numbers, texts, lists and tables only: mend it ({error})") from None
-
-
-def ask_failed(error: Exception) -> AskFailed:
-    """What a failed request means for the stage: try again (and when), or not."""
-    import openai
-    if isinstance(error, openai.APIStatusError):
-        again = error.status_code in AGAIN or error.status_code >= 500
-        wait = retry_after(error.response.headers) if again else 0.0
-        return AskFailed(f"{error.status_code}: {_message(error)}", again, wait)
-    if isinstance(error, openai.APIConnectionError):
-        return AskFailed(f"no connection: {_cause(error)}", retry=True)
-    return AskFailed(f"{type(error).__name__}: {_short(error)}", retry=True)
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds the server asks us to wait, from a Retry-After of either form; 0 if it does not say."""
-    value = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return 0.0
-
-
-def _message(error: "openai.APIStatusError") -> str:
-    """The server's own words, which the library hides in a longer sentence."""
-    body = error.body
-    inner = body.get("error", body) if isinstance(body, dict) else body
-    return _short(inner.get("message", inner) if isinstance(inner, dict) else inner or error.message)
-
-
-def _cause(error: BaseException) -> str:
-    """The bottom of the chain: `Connection error.` says nothing, `Connect call failed` does."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {_short(error)}"
-
-
-def _short(value: object) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 300 else text[:297] + "…"
-
-
-def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+        return None

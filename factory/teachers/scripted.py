@@ -1,5 +1,7 @@
 """A teacher without a model, for dry runs and tests of the stages: it writes long reasoning out of a hash.
 
+`factory.teachers._script_server` puts it behind HTTP, with the faults of a server.
+
 It reads `Compute …` prompts with a small grammar and knows their answers; to any other prompt it answers with a number
 that the prompt's hash picks. How often it is wrong, cut off or failing are its parameters. The same prompt and seed
 give the same text on every machine.
@@ -21,27 +23,38 @@ MUSINGS = ("Let me restate the problem in my own words.", "Wait, let me check th
            "Hmm, is there another way to see this?", "So far this looks right.", "Let me verify the last step.")
 
 
+MIXED = ("Это всё ещё верно.", "让我们再检查一下。", "もう一度確かめよう。")
+
+
 def scripted(*, accuracy: float = 0.6, delay: float = 0.0, truncation: float = 0.0, failure: float = 0.0,
-             seed: int = 0, concurrency: int = 64, sampling: Mapping[str, Any] = {}) -> "Scripted":
+             seed: int = 0, concurrency: int = 64, sampling: Mapping[str, Any] = {}, steps: int = 0,
+             repetition: float = 0.0, mixing: float = 0.0) -> "Scripted":
     """A teacher that is right with chance `accuracy`, cut off with `truncation`, and fails a first attempt with
-    `failure`; `delay` is in seconds an answer, `sampling` is a part of its identity and otherwise ignored.
+    `failure`; `delay` is in seconds an answer. It thinks in about so many `steps` (0: 3 to 12), gets stuck in one with
+    chance `repetition`, and slips into other languages with `mixing`. Of `sampling` only `logprobs` does something; all
+    of it is in its identity.
     """
-    for name, share in (("accuracy", accuracy), ("truncation", truncation), ("failure", failure)):
+    shares = {"accuracy": accuracy, "truncation": truncation, "failure": failure, "repetition": repetition,
+              "mixing": mixing}
+    for name, share in shares.items():
         if not 0 <= share <= 1:
             raise UserError(f"teacher.{name} is {share}: set a share from 0 to 1")
-    return Scripted(accuracy, delay, truncation, failure, seed, concurrency, sampling)
+    if steps < 0 or delay < 0:
+        raise UserError(f"teacher.steps is {steps} and teacher.delay {delay}: set 0 or more")
+    return Scripted(shares, delay, seed, concurrency, sampling, steps)
 
 
 class Scripted:
     """See `scripted`."""
 
-    def __init__(self, accuracy: float, delay: float, truncation: float, failure: float, seed: int, concurrency: int,
-                 sampling: Mapping[str, Any]) -> None:
-        self.accuracy, self.delay, self.truncation, self.failure = accuracy, delay, truncation, failure
-        self.seed, self.concurrency = seed, concurrency
+    def __init__(self, shares: Mapping[str, float], delay: float, seed: int, concurrency: int,
+                 sampling: Mapping[str, Any], steps: int) -> None:
+        self.shares, self.delay, self.seed, self.steps = shares, delay, seed, steps
+        self.concurrency, self.sampling = concurrency, sampling
+        later = {"steps": steps, "repetition": shares["repetition"], "mixing": shares["mixing"]}
         self.identity: Mapping[str, Any] = {
-            "plugin": "scripted", "accuracy": accuracy, "truncation": truncation, "failure": failure, "seed": seed,
-            "sampling": dict(sampling)}
+            "plugin": "scripted", **{name: shares[name] for name in ("accuracy", "truncation", "failure")},
+            "seed": seed, "sampling": dict(sampling), **{name: value for name, value in later.items() if value}}
         self._failed: set[tuple[str, int]] = set()
 
     def check(self) -> None:
@@ -57,32 +70,47 @@ class Scripted:
     async def ask(self, messages: Sequence[Message], seed: int) -> Completion:
         await asyncio.sleep(self.delay)
         prompt = canonical([dict(message) for message in messages])
-        rng = random.Random(f"{self.seed}/{seed}/{prompt}")
-        if rng.random() < self.failure and (prompt, seed) not in self._failed:
+        if self._rng(prompt, seed).random() < self.shares["failure"] and (prompt, seed) not in self._failed:
             self._failed.add((prompt, seed))
             raise AskFailed("scripted failure of a first attempt", retry=True)
-        return self._reply(messages[-1]["content"], prompt, rng)
+        return self.answer(messages, seed)
 
-    def _reply(self, question: str, prompt: str, rng: random.Random) -> Completion:
-        cut, right, size = rng.random() < self.truncation, rng.random() < self.accuracy, rng.randint(3, 12)
-        value = solve(question)
-        if value is None:
-            value = Fraction(rng.randint(0, 99))
-        elif not right:
-            value += rng.choice([-10, -2, -1, 1, 2, 10])
-        text = _write(value, rng, size)
+    def answer(self, messages: Sequence[Message], seed: int) -> Completion:
+        """What it says, at once and without fail: a function of the messages and the seed."""
+        prompt = canonical([dict(message) for message in messages])
+        rng = self._rng(prompt, seed)
+        rng.random()  # the one that decides on a failure
+        cut, right = rng.random() < self.shares["truncation"], rng.random() < self.shares["accuracy"]
+        size = rng.randint(3, 12)
+        text = self._write(self._value(messages[-1]["content"], right, rng), rng, size)
         if cut:
             text = text[:text.index(thoughts.CLOSE) * 2 // 3]
         thinking, response = thoughts.split(text)
+        chances = [-rng.expovariate(4) for _ in text.split()] if self.sampling.get("logprobs") else []
         return Completion(thinking, response, text, "length" if cut else "stop", len(prompt.split()), len(text.split()),
-                          len(thinking.split()))
+                          len(thinking.split()), sum(chances) / len(chances) if chances else None,
+                          min(chances, default=None))
 
+    def _rng(self, prompt: str, seed: int) -> random.Random:
+        return random.Random(f"{self.seed}/{seed}/{prompt}")
 
-def _write(value: Fraction, rng: random.Random, size: int) -> str:
-    steps = [f"Step {i + 1}: {rng.choice(MUSINGS)}" for i in range(size)]
-    answer = str(value) if value.denominator == 1 else f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
-    return thoughts.join("\n".join(["", *steps, f"That gives {value}.", ""]), f"The answer is \\boxed{{{answer}}}.",
-                         closed=True)
+    def _value(self, question: str, right: bool, rng: random.Random) -> Fraction:
+        value = solve(question)
+        if value is None:
+            return Fraction(rng.randint(0, 99))
+        return value if right else value + rng.choice([-10, -2, -1, 1, 2, 10])
+
+    def _write(self, value: Fraction, rng: random.Random, size: int) -> str:
+        own = random.Random(rng.random()) if self.steps or self.shares["repetition"] or self.shares["mixing"] else rng
+        size = own.randint(self.steps // 2 + 1, self.steps + self.steps // 2) if self.steps else size
+        stuck = own is not rng and own.random() < self.shares["repetition"]
+        mixed = own is not rng and own.random() < self.shares["mixing"]
+        steps = [f"Step {i + 1}: {rng.choice(MUSINGS)}" for i in range(size)]
+        steps += [steps[-1]] * 30 if stuck else []
+        steps[size // 2:size // 2] = MIXED if mixed else ()
+        answer = str(value) if value.denominator == 1 else f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
+        return thoughts.join("\n".join(["", *steps, f"That gives {value}.", ""]),
+                             f"The answer is \\boxed{{{answer}}}.", closed=True)
 
 
 # -- arithmetic, without eval ----------------------------------------------------------------------------------------

@@ -38,13 +38,13 @@ def test_two_writers_never_share_a_segment(tmp_path: Path) -> None:
     assert Journal(tmp_path, "traces").path != Journal(tmp_path, "traces").path
 
 
-@pytest.mark.parametrize("torn", range(1, len(b'{"id": "b"}')))
+@pytest.mark.parametrize("torn", range(1, len(b'{"id":"b"}')))
 def test_a_torn_last_line_is_cut_off_wherever_it_tore(journal: Journal, torn: int, tmp_path: Path) -> None:
     journal.append([{"id": "a"}])
     with journal.path.open("ab") as file:
-        file.write(b'{"id": "b"}'[:torn])
+        file.write(b'{"id":"b"}'[:torn])
     assert recover(journal.path, tmp_path / "quarantine").torn == torn
-    assert journal.path.read_bytes() == b'{"id": "a"}\n'
+    assert journal.path.read_bytes() == b'{"id":"a"}\n'
 
 
 @pytest.mark.parametrize("line", [b"{", b"[1]", b"null", b'{"id": ""}', b'{"no": "id"}', b"\xff\xfe", b""])

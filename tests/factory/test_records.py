@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from factory.records import Candidate, Problem, Request, canonical, content_id
+from factory.records import Candidate, Completion, Problem, Request, canonical, content_id, joint_logprobs
 
 PROBLEM = Problem("Compute 1 + 2.", "3")
 REQUEST = Request("b1-x", '{"model":"m"}', '{"strategy":"sample"}', 0)
@@ -65,3 +65,17 @@ def test_a_row_cannot_be_changed() -> None:
 
 def test_a_candidate_has_no_place_for_gold() -> None:
     assert not {"reference", "meta", "problem"} & {field.name for field in fields(Candidate)}
+
+
+def part(mean: float | None, least: float | None, tokens: int) -> Completion:
+    return Completion("", "", "", "stop", completion_tokens=tokens, mean_logprob=mean, min_logprob=least)
+
+
+@pytest.mark.parametrize(("parts", "expected"), [
+    ([part(-1.0, -2.0, 3), part(-3.0, -9.0, 1)], (-1.5, -9.0)), ([part(-1.0, -2.0, 3)], (-1.0, -2.0)),
+    ([part(-1.0, -2.0, 3), part(None, None, 1)], (None, None)), ([], (None, None)),
+    ([part(-1.0, -2.0, 0)], (None, None)),
+])
+def test_log_probabilities_of_parts_weigh_by_their_tokens(
+        parts: list[Completion], expected: tuple[float | None, float | None]) -> None:
+    assert joint_logprobs(parts) == expected

@@ -306,7 +306,8 @@ BAD_RECIPES = [  # (what is wrong, old text, new text, what the sentence says)
     ("base", "[[datasets]]\nname = \"dpo\"",
      '[[students]]\nname = "s"\nbase = "data/nowhere"\ndataset = "sft"\ntrainer = "sft"\n[[datasets]]\nname = "dpo"',
      "the student 's' starts from 'data/nowhere', which is neither a model folder"),
-    ("measure", '["length"]', '[{ plugin = "repetition", n = 0 }, "length"]', "fails on every trace"),
+    ("measure", '["length"]', '[{ plugin = "repetition", n = 0 }, "length"]',
+     "the measure 'repetition': repetition needs n of 1 or more"),
     ("pairing", 'emitter = "sft"', 'emitter = "dpo"', "has no rejected trace, and `dpo` needs two"),
 ]
 

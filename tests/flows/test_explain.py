@@ -89,3 +89,12 @@ def test_a_trace_of_no_run_and_one_that_is_not_there(lake: Lake, tmp_path: Path)
     assert "It is a cut of b1-parent." in explain(made, "b1-x")
     with pytest.raises(UserError, match="no trace begins with 'zzz'"):
         explain(lake, "zzz")
+
+
+def test_a_continuation_and_what_it_goes_on_from_are_told(lake: Lake) -> None:
+    cut = one(lake, "SELECT * FROM traces WHERE finish_reason = 'length' AND parent IS NULL")
+    rows = [{**cut, "id": "b1-cut", "strategy": "{}"},
+            {**cut, "id": "b1-more", "strategy": '{"truncation":{"policy":"continue"}}', "parent": "b1-cut"}]
+    lake.append("traces", rows)
+    assert "goes on   from b1-cut, which was cut off" in explain(lake, "b1-more")
+    assert "It was cut off; b1-more goes on from it." in explain(lake, "b1-cut")

@@ -1,6 +1,10 @@
 """`cot export`: licences stop it, cards go with it, and the hub gets one commit."""
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from factory.protocols import UserError
 from factory.recipe import validate
 from factory.run import Run
 from flows import check, export, pipeline
+from tests.flows.fake_hub import hub
 
 Make = Callable[..., Lake]
 SPECS = [{"name": "sft", "selector": "shortest", "emitter": "sft"},
@@ -81,6 +86,56 @@ def test_check_finds_a_forbidden_licence_before_a_token_is_bought(tmp_path: Path
         check.check(recipe)
 
 
+PUPIL = """from factory.teachers.scripted import scripted
+def pupil(*, model="gpt-4o"):
+    made = scripted(accuracy=0.5)
+    made.identity = {"plugin": "pupil", "model": model}
+    return made
+"""
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A teacher that calls itself by the name of a closed model."""
+    package = "closed_" + "".join(c for c in tmp_path.name if c.isalnum())
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "pupil.py").write_text(PUPIL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return {"plugin": f"{package}.pupil"}
+
+
+def test_a_teacher_whose_terms_forbid_it_stops_the_export_with_the_rows_named(lake: Make, tmp_path: Path,
+                                                                              closed: dict[str, Any]) -> None:
+    made = lake(source(tmp_path, "free", licence="MIT"), teacher=closed)
+    rows = [row[0] for row in made.sql("SELECT chosen FROM picks WHERE dataset = 'sft' ORDER BY 1").fetchall()]
+    with pytest.raises(UserError) as error:
+        list(export.export(made, "r", str(tmp_path / "out"), private=False))
+    assert f"the dataset 'sft' must not leave: {len(rows)} of its rows ({', '.join(rows)}) were written by 'gpt-4o' " \
+           "under the terms 'OpenAI, Terms of Use of 2024-12-11: no training" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_terms_that_the_recipe_states_go_before_those_that_are_known(lake: Make, tmp_path: Path,
+                                                                     closed: dict[str, Any]) -> None:
+    free = source(tmp_path, "free", licence="MIT")
+    made = lake(free, teacher=closed, teacher_terms="a contract of 2026-01-01")
+    assert list(export.export(made, "r", str(tmp_path / "out"), private=False))
+    assert "| gpt-4o | a contract of 2026-01-01 |" in (tmp_path / "out/sft/README.md").read_text()
+    made = lake(free, teacher={**closed, "model": "mine"}, teacher_terms="custom, no distillation")
+    with pytest.raises(UserError, match="written by 'mine' under the terms 'custom, no distillation', which fall und"):
+        list(export.export(made, "r", str(tmp_path / "out2"), private=False))
+
+
+def test_check_notes_such_a_teacher_before_a_token_is_bought(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                             ) -> None:
+    values = {"name": "r", "problems": [source(tmp_path, "a", licence="MIT")], "teacher": {
+        "plugin": "openai_api", "model": "gpt-4o", "key_env": ""}}
+    check.check(validate(values, "the test"))
+    assert "note: `cot export` will refuse what the teacher 'gpt-4o' writes (OpenAI" in capsys.readouterr().err
+    check.check(validate({**values, "teacher_terms": "a contract"}, "the test"))
+    assert capsys.readouterr().err == ""
+
+
 def test_a_missing_licence_is_a_warning_here_and_stops_a_push(lake: Make, tmp_path: Path,
                                                               capsys: pytest.CaptureFixture[str]) -> None:
     made = lake(source(tmp_path, "bare"))
@@ -110,23 +165,36 @@ def test_an_empty_dataset_is_left_out_and_several_are_one_sentence(lake: Make, t
         list(export.export(made, "r", str(tmp_path / "out2"), private=False))
 
 
-def test_the_hub_gets_every_file_and_one_card_in_one_commit(lake: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                                                            ) -> None:
-    import huggingface_hub
+def push(made: Lake, endpoint: str, home: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    """`cot export r hf://me/it` with the real client; in a process of its own, since that reads its settings once."""
+    settings = {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_none", "HF_HOME": str(home),
+                "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    command = [sys.executable, "-m", "flows.cli", "export", "r", "hf://me/it", "--lake", str(made.folder), *more]
+    return subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True)
 
+
+def test_the_hub_gets_every_file_and_one_card_in_one_commit(lake: Make, tmp_path: Path) -> None:
     made = lake(source(tmp_path, "a", licence="MIT"))
-    called: list[Any] = []
-    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", lambda self, *a, **k: called.append((a, k)))
-    monkeypatch.setattr(huggingface_hub.HfApi, "create_commit", lambda self, *a, **k: called.append((a, k)))
-    assert len(list(export.export(made, "r", "hf://me/it", private=True))) == 2
-    assert called[0] == (("me/it",), {"repo_type": "dataset", "private": True, "exist_ok": True})
-    for operation in called[1][0][1]:
-        path = tmp_path / "hub" / operation.path_in_repo
-        path.parent.mkdir(parents=True, exist_ok=True)
-        given = operation.path_or_fileobj
-        path.write_bytes(given if isinstance(given, bytes) else Path(given).read_bytes())
+    with hub(tmp_path / "hub") as server:
+        done = push(made, server.url, tmp_path / "home", "--private")
+    rows = {name: made.value("SELECT count(*) FROM picks WHERE dataset = $1", [name]) for name in ("sft", "dpo")}
+    assert done.stdout.splitlines() == [f"{name}: {count} rows in hf://me/it" for name, count in rows.items()]
+    assert server.created == [{"name": "it", "organization": "me", "type": "dataset", "visibility": "private"}]
+    assert server.commits == ["sft, dpo by CoT Factory"] and len(server.large) == 2
     header = yaml.safe_load((tmp_path / "hub/README.md").read_text().split("---\n")[1])
     assert (header["license"], [config["config_name"] for config in header["configs"]]) == ("mit", ["sft", "dpo"])
-    for name in ("sft", "dpo"):
-        rows = datasets.load_dataset(str(tmp_path / "hub"), name, split="train", cache_dir=str(tmp_path / "cache"))
-        assert len(rows) == made.value("SELECT count(*) FROM picks WHERE dataset = $1", [name])
+    for name, count in rows.items():
+        found = datasets.load_dataset(str(tmp_path / "hub"), name, split="train", cache_dir=str(tmp_path / "cache"))
+        assert len(found) == count
+        for file, told in json.loads((tmp_path / "hub" / name / "manifest.json").read_text()).items():
+            if file.startswith("data/"):
+                there = (tmp_path / "hub" / name / file).read_bytes()
+                assert (hashlib.sha256(there).hexdigest(), len(there)) == (told["sha256"], told["bytes"])
+
+
+def test_a_hub_that_refuses_is_one_sentence(lake: Make, tmp_path: Path) -> None:
+    made = lake(source(tmp_path, "a", licence="MIT"))
+    with hub(tmp_path / "hub", refuses=True) as server:
+        done = push(made, server.url, tmp_path / "home")
+    assert (done.returncode, done.stdout) == (1, "") and "this token may not write here" in done.stderr
+    assert "cot: could not push to hf://me/it: " in done.stderr and "Traceback" not in done.stderr

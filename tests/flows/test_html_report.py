@@ -1,5 +1,6 @@
 """`cot report`: what the page says is what the lake holds, it asks for nothing, and no text of a model can break it."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -118,3 +119,35 @@ def test_a_run_without_a_trace_has_a_page(tmp_path: Path) -> None:
     made.append("runs", [dict(id="r", name="r", recipe="{}", teacher="t", strategy="s", samples=1, started="now")])
     made.append("starts", [dict(id="s", run_id="r", started="now")])
     assert Tags(html_report.page(made, report.latest_run(made, "r"))).open == []
+
+
+def test_measures_are_told_for_all_and_for_right_and_wrong_ones(lake: Lake, run: dict[str, Any]) -> None:
+    judged = lake.rows("SELECT t.id, v.status FROM run_traces t LEFT JOIN judged v ON v.trace_id = t.id")
+    lake.append_new("measurements", [dict(
+        id=f"m{version}{row['id']}", trace_id=row["id"], measure="eyes", params='{"n":2}', version=version,
+        value=float(row["status"] == "correct") if version == 2 else -9.0) for version in (1, 2) for row in judged])
+    [found] = [row for row in findings.measures(lake, run["id"]) if row["measure"] == "eyes"]
+    assert (found["correct"], found["wrong"], found["params"]) == (1.0, 0.0, '{"n":2}')
+    assert found["mean"] == pytest.approx(dict(report.funnel(lake, run["id"]))["correct"] / found["traces"])
+    assert "eyes {&quot;n&quot;:2}" in html_report.page(lake, run)
+
+
+def test_where_no_tokens_were_counted_lengths_are_in_characters(tmp_path: Path) -> None:
+    rows = [{"prompt": "1 + 1?", "reference": "2", "trace": f"{'so ' * n}\\boxed{{{2 + n % 2}}}"} for n in range(8)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = validate({
+        "name": "r", "problems": [{"plugin": "jsonl", "path": str(tmp_path / "t.jsonl")}], "audit": {"share": 0},
+        "teacher": {"plugin": "recorded", "path": str(tmp_path / "t.jsonl")}, "generate": {"samples": 8},
+        "verify": {"workers": 1}}, "the test")
+    made = Lake(tmp_path / "lake")
+    pipeline.everything(Run(recipe, made))
+    run = report.latest_run(made, "r")
+    assert findings.medians(made, run["id"]) == {"correct": 18.0, "wrong": 21.0}
+    assert "Median characters: correct 18, wrong 21" in html_report.page(made, run)
+    assert [row["quarter"] for row in findings.by_length(made, run["id"])] == [0, 1, 2, 3]
+
+
+def test_a_bucket_of_lengths_without_traces_is_in_the_picture(lake: Lake, run: dict[str, Any]) -> None:
+    found = findings.lengths(lake, run["id"], buckets=200)
+    assert any(row["correct"] == row["wrong"] == 0 for row in found)
+    assert [row["start"] for row in found[1:]] == [row["end"] for row in found[:-1]]

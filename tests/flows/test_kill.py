@@ -25,7 +25,7 @@ measures = ["length"]
 problems = [{ plugin = "jsonl", path = "problems.jsonl", verifier = "lab.slowly" }]
 teacher = "lab.counted"
 generate = { samples = 6 }
-verify = { workers = 1 }
+verify = { workers = 1, beside = false }
 tasks = { shard = 8 }
 
 [[datasets]]
@@ -37,7 +37,7 @@ emitter = "lab.hesitant"
 LAB = {  # slow private plugins, so that there is a middle of every stage to be killed in
     "counted": '''
 import asyncio, os
-from factory.teachers.scripted import Scripted
+from factory.teachers.scripted import Scripted, scripted
 
 class Counted(Scripted):
     async def ask(self, messages, seed):
@@ -47,7 +47,9 @@ class Counted(Scripted):
         return await super().ask(messages, seed)
 
 def counted():
-    return Counted(0.5, 0.0, 0.0, 0.1, 0, 2, {})
+    made = scripted(accuracy=0.5, failure=0.1, concurrency=2)
+    made.__class__ = Counted
+    return made
 ''',
     "slowly": '''
 import time

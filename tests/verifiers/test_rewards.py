@@ -1,5 +1,6 @@
 """A verifier as a reward: TRL's shapes in, a number or None a completion out, and nothing of the factory imported."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,14 @@ def test_the_numbers_are_settable() -> None:
     made = reward("exact_match", workers=1, correct=2, wrong=-1, undecided=-0.5)
     assert made([], SAID, answer=["5"] * 4) == [2, -1, -0.5, 2]
     assert made([], [], answer=[]) == []
+
+
+def test_a_verdict_that_a_program_could_have_forged_is_not_rewarded() -> None:
+    tests = "import solution\ndef test():\n    assert solution.apply(lambda x: x + 1, 2) == 3"
+    reference = json.dumps({"kind": "unittest", "code": tests})
+    certain = json.dumps({"kind": "asserts", "tests": ["assert apply(len, [2]) == 1"]})
+    said = "```python\ndef apply(f, x):\n    return f(x)\n```"
+    assert reward("code_tests", workers=1)([], [said] * 2, answer=[reference, certain]) == [None, 1.0]
 
 
 def test_a_dataset_without_answers_is_one_sentence(exact: Callable[..., Any]) -> None:

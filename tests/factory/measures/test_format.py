@@ -153,6 +153,7 @@ def test_a_tokenizer_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
 
 def test_log_probability_is_what_was_stored_and_no_value_where_nothing_was() -> None:
     text = trace("2")
-    assert log_probability(PROBLEM, replace(text, completion=replace(text.completion, mean_logprob=-0.5))) == -0.5
+    told = replace(text, completion=replace(text.completion, mean_logprob=-0.5, min_logprob=-7.0))
+    assert (log_probability(PROBLEM, told), log_probability(PROBLEM, told, of="lowest")) == (-0.5, -7.0)
     with pytest.raises(ValueError, match="set logprobs = true"):
         log_probability(PROBLEM, text)

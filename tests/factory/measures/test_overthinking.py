@@ -86,3 +86,13 @@ def test_right_is_what_is_mathematically_equal() -> None:
 @pytest.mark.parametrize("raw", ["", "no answer", "5", "<think>", "<think>It is 5.</think>"])
 def test_a_text_of_one_solution_or_none_is_whole(raw: str) -> None:
     assert figures(raw)["solutions"] <= 1 and figures(raw)["outcome"] in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("answer", ["9^{" * 40 + "9" + "}" * 40, "(" * 1500 + "x" + ")" * 1500, "x+" * 900 + "x",
+                                    "1" * 1900, "(x+1)^{99999}" * 20])
+def test_a_long_answer_is_compared_by_its_letters_alone(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: str) -> None:
+        raise AssertionError("it was compared by mathematics")
+    monkeypatch.setattr("factory.measures.overthinking.math_equal", never)
+    assert figures(rf"<think>It is \boxed{{{answer}}}.</think>x", reference=answer)["outcome"] == 1
+    assert figures(rf"<think>It is \boxed{{{answer}}}.</think>x", reference="y" * 101)["outcome"] == 0

@@ -2,14 +2,19 @@
 
 import random
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from factory.measures.compression import compression
 from factory.measures.loop import loop
+from factory.measures.prompt_copied import prompt_copied
+from factory.measures.reflection import reflection
 from factory.measures.repeated_line import repeated_line
 from factory.measures.repetition import repetition
-from factory.measures.words import Spotter, grams, split
+from factory.measures.verification import verification
+from factory.measures.words import Spotter, _read, grams, prepare, split
 from factory.records import Completion, Problem, Request, Trace
 
 PROBLEM = Problem("1+1?", "2")
@@ -115,3 +120,28 @@ def test_repeated_line_is_the_share_of_the_most_frequent_line() -> None:
 def test_a_parameter_that_means_nothing_is_refused(measure: object) -> None:
     with pytest.raises(ValueError, match="needs"):
         repetition(PROBLEM, trace("a"), n=0) if measure is repetition else compression(PROBLEM, trace("a"), end=-1)
+
+
+MIXED = ["", "plug it back in", "One “two” three", "a\nb " * 30, "Wait, let me check. " * 9, "好" * 40, "x" * 50,
+         "plug"]
+
+
+@pytest.mark.parametrize("measure", [loop, repetition, prompt_copied, reflection, verification])
+def test_a_text_that_was_read_with_others_gives_what_it_gives_alone(measure: Callable[..., float]) -> None:
+    problem = replace(PROBLEM, prompt="so plug it back in and let me check. Wait, let me check.")
+    alone = [measure(problem, trace(text)) for text in MIXED]
+    prepare([*MIXED, problem.prompt])
+    split.cache_clear()
+    _read.cache_clear()
+    assert [measure(problem, trace(text)) for text in MIXED] == alone
+    prepare([])
+
+
+def test_codes_and_grams_do_not_reach_into_the_next_text() -> None:
+    alone = [(split(text).codes.tolist(), grams(text, 3).tolist(), split(text).blank_separated) for text in MIXED]
+    prepare(MIXED[::-1])
+    split.cache_clear()
+    _read.cache_clear()
+    assert [(split(text).codes.tolist(), grams(text, 3).tolist(), split(text).blank_separated)
+            for text in MIXED] == alone
+    prepare([])

@@ -2,15 +2,16 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from factory import plugins
 from factory.protocols import UserError
-from factory.records import Candidate, Pick
+from factory.records import Candidate, Pick, Step
 from factory.selection.best_over_worst import best_over_worst
+from factory.selection.by_tests import by_tests
 from factory.selection.diverse import diverse
 from factory.selection.diverse_solutions import diverse_solutions
 from factory.selection.everything_correct import everything_correct
@@ -19,14 +20,21 @@ from factory.selection.labelled import labelled
 from factory.selection.longest import longest
 from factory.selection.pairs import pairs
 from factory.selection.rankings import rankings
+from factory.selection.repaired import repaired
 from factory.selection.shorter import shorter
 from factory.selection.shortest import shortest
 from factory.selection.silc import silc
 
 Select = Callable[..., Sequence[Pick]]
 ALL: list[Select] = [shortest, longest, everything_correct, pairs, diverse]
-EVERY: list[Select] = [*ALL, labelled, first_solution, diverse_solutions, shorter, silc, rankings,
-                       lambda candidates: best_over_worst(candidates, score="score")]
+NAMED: list[Select] = [*ALL, labelled, first_solution, diverse_solutions, shorter, silc, rankings]
+BOUND: dict[str, Select] = {
+    "best_over_worst": lambda candidates: best_over_worst(candidates, score="score"),
+    "by_tests": lambda candidates: by_tests(candidates, cluster="score", weights={}),
+    "repaired": lambda candidates: repaired([replace(c, steps=MENDED) for c in candidates])}
+EVERY: list[Select] = [*NAMED, *BOUND.values()]
+MENDED = (Step(0, "attempt", "It is 1, " * 20, state='{"status": "wrong"}'), Step(1, "feedback", "no", 0),
+          Step(2, "attempt", "It is 2, " * 20, 1, state='{"status": "correct"}'))
 
 
 def candidate(trace_id: str, status: str = "correct", tokens: int = 10, raw: str = "", **more: Any) -> Candidate:
@@ -39,7 +47,7 @@ def ids(picks: Sequence[Pick]) -> list[str]:
 
 
 def test_every_selector_is_tested_here() -> None:
-    assert {"best_over_worst", *(f.__name__ for f in EVERY[:-1])} == set(plugins.names("selector"))
+    assert {*BOUND, *(f.__name__ for f in NAMED)} == set(plugins.names("selector"))
 
 
 def test_a_candidate_has_no_reference_to_leak() -> None:

@@ -66,3 +66,13 @@ def test_a_stream_that_breaks_does_not_pass_for_the_end_of_the_data(monkeypatch:
     monkeypatch.setattr(datasets, "load_dataset", breaking)
     with pytest.raises(UserError, match="broke off after row 1"):
         list(hugging_face(dataset="a/b"))
+
+
+@pytest.mark.parametrize(("header", "keys", "said"), [
+    ("license: cc-by-nd-4.0", {}, "cc-by-nd-4.0"), ("license: [mit, odc-by]", {}, "mit, odc-by"),
+    ("license: mit", {"licence": "mine"}, "mine"), ("tags: [maths]", {}, ""), ("license: {", {}, "")])
+def test_a_licence_that_nobody_states_is_that_of_the_card(folder: Path, header: str, keys: dict[str, str], said: str
+                                                          ) -> None:
+    (folder / "README.md").write_text("# None\n" if "{" in header else f"---\n{header}\n---\n# A set\n")
+    problem = next(hugging_face(dataset=str(folder), columns={"prompt": "question", "reference": "answer"}, **keys))
+    assert isinstance(problem, Problem) and problem.licence == said

@@ -10,6 +10,7 @@ import pytest
 from factory import plugins
 from factory.lake import Lake
 from factory.protocols import UserError
+from factory.recipe import Recipe
 from factory.run import Run
 from factory.stages import choose
 
@@ -100,6 +101,24 @@ def test_a_measure_that_a_rule_could_not_name_is_refused(make_run: Make, private
         choose.check_rules(run.lake, run.recipe)
 
 
+def test_one_measure_stands_twice_under_two_names_and_rules_use_both(judged: Make) -> None:
+    measures = [{"plugin": "length", "of": "thinking", "name": "thought"}, {"plugin": "length", "of": "response"}]
+    run = judged(measures=measures, datasets=[SFT], rules={"thoughtful": "thought > 2 * length", "said": "length > 0"})
+    choose.check_rules(run.lake, run.recipe)
+    [selection] = choose.choose(run).values()
+    wanted = run.lake.value("""SELECT count(*) FROM traces JOIN judged v ON v.trace_id = traces.id
+        WHERE status != 'undecided' AND NOT length(thinking) > 2 * length(response)""")
+    assert run.lake.value("SELECT count(*) FROM drops WHERE selection = $1 AND reason = 'thoughtful'",
+                          [selection]) == wanted
+    assert run.recipe == Recipe.model_validate_json(run.recipe.json_text())
+
+
+def test_two_names_that_differ_in_case_only_are_one_to_sql(make_run: Make) -> None:
+    run = make_run(measures=["length", {"plugin": "tokens", "name": "Length"}])
+    with pytest.raises(UserError, match="give it another `name`"):
+        choose.check_rules(run.lake, run.recipe)
+
+
 def without_verdicts(run: Run) -> None:
     for part in (run.lake.folder / "tables/verdicts").glob("part-*.parquet"):
         if "schema" not in part.name:
@@ -181,9 +200,11 @@ def test_a_new_value_of_a_measure_makes_a_new_selection(judged: Make, private: P
 
 def test_the_picks_are_the_same_when_every_reference_is_another_text(judged: Make) -> None:
     """Gold-blindness: after verification nothing looks at a reference any more."""
-    selectors = [name for name in plugins.names("selector") if name != "best_over_worst"]
+    selectors = [name for name in plugins.names("selector") if name not in ("best_over_worst", "by_tests")]
     datasets = [SFT, DPO, *({"name": name, "selector": name, "emitter": "sft"} for name in selectors),
                 {"name": "best", "selector": {"plugin": "best_over_worst", "score": "length"}, "emitter": "dpo"},
+                {"name": "tested", "selector": {"plugin": "by_tests", "cluster": "length",
+                                                "weights": {"repetition": -1.0}}, "emitter": "sft"},
                 {"name": "mixed", "selector": "labelled", "emitter": "kto",
                  "mixture": {"by": "band", "rows": 5, "prefer": "long"}}]
     run = judged(datasets=datasets, measures=["length", "repetition", "truncation", "reflection", "boxed", "tokens"])
@@ -198,7 +219,8 @@ def test_the_picks_are_the_same_when_every_reference_is_another_text(judged: Mak
                 file.unlink()
     after = {name: picks(run, selection) for name, selection in choose.choose(run).items()}
     assert json.dumps(after) == json.dumps(before)
-    assert {name for name, found in before.items() if not found} <= {"shorter", "silc"}  # the sides are equally long
+    assert {name for name, found in before.items() if not found} <= {
+        "shorter", "silc", "repaired"}  # the sides are equally long; nothing was repaired
 
 
 def test_a_trace_of_another_teacher_is_on_no_side_of_a_pair(judged: Make) -> None:

@@ -169,6 +169,7 @@ def test_the_card_has_the_funnel_the_sources_the_audit_and_the_cost(judged: Make
         assert line in card
     assert "Not checked: the recipe names no student or template" in card
     assert re.search(r"- [\d,]+ completion tokens bought, \$0\.00", card)
+    assert "- 0 chosen traces have over 4,096 tokens with their prompt" in card
 
 
 def test_the_manifest_has_the_digest_of_every_file(judged: Make) -> None:
@@ -282,3 +283,15 @@ def test_check_finds_a_template_that_deletes_thinking_before_anything_runs(make_
                                         r"thinking; set datasets.template to a file"):
         emit.check_template(run.recipe, run.recipe.datasets[0])
     assert emit.check_template(run.recipe, run.recipe.datasets[1]) == "no chat template to come through"
+
+
+def test_a_trace_without_a_step_that_can_be_judged_is_no_row_of_steps_and_says_why(judged: Make) -> None:
+    run = judged(datasets=[{"name": "steps", "selector": "everything_correct", "emitter": "process_reward"}])
+    [selection] = choose.choose(run).values()
+    chosen = [row[0] for row in run.lake.sql("SELECT chosen FROM picks ORDER BY 1").fetchall()]
+    run.lake.append("steps", [dict(id="s", trace_id=chosen[0], index=0, kind="labelled", text="So.", value=1.0)])
+    [folder] = emit.emit(run, {"steps": selection}).values()
+    assert [(row["trace_id"], row["completions"], row["labels"]) for row in opened(folder)] == [
+        (chosen[0], ["So."], [True])]
+    assert run.lake.sql("""SELECT trace_id, d.selection FROM drops d WHERE reason = 'no step of it can be judged'
+        ORDER BY 1""").fetchall() == [(trace, emit.written(folder)) for trace in chosen[1:]]

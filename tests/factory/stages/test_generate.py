@@ -2,16 +2,20 @@
 
 import asyncio
 import errno
-from collections.abc import Callable
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from factory import lake as lakes
 from factory.lake import Lake
 from factory.protocols import UserError
 from factory.run import Run
-from factory.stages import generate, load
+from factory.stages import buyer, generate, load
+from factory.stages import owed as owing
 
 Make = Callable[..., Run]
 Private = Callable[[str, str], str]
@@ -42,15 +46,19 @@ def mine(*, log: str, fails: str = "", concurrency: int = 2):
 '''
 
 
+def job_of(run: Run) -> generate.Job:
+    return generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
+
+
 class Bench:
     """A private teacher that notes every question in a file."""
 
     def __init__(self, make_run: Make, private: Private, folder: Path) -> None:
         self.make_run, self.name, self.log = make_run, private("mine", TEACHER), folder / "asked.txt"
 
-    def run(self, fails: str = "", concurrency: int = 2, **options: Any) -> Run:
+    def run(self, fails: str = "", concurrency: int = 2, on: Lake | None = None, **options: Any) -> Run:
         teacher = {"plugin": self.name, "log": str(self.log), "fails": fails, "concurrency": concurrency}
-        made = self.make_run(teacher=teacher, generate={"samples": 2, **options})
+        made = self.make_run(on=on, teacher=teacher, generate={"samples": 2, **options})
         load.load(made)
         return made
 
@@ -97,10 +105,9 @@ def test_raising_the_samples_buys_only_the_new_ones(bench: Bench) -> None:
 
 def test_only_what_lacks_is_asked_after_an_interruption(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     run = bench.run()
-    todo = list(generate.owed(generate.Job(run, "train", generate.make_teacher(run.recipe.teacher),
-                                           run.recipe.generate)))
+    (todo,) = generate.owed(job_of(run))
     with monkeypatch.context() as half:
-        half.setattr(generate, "owed", lambda job: iter(todo[:2]))
+        half.setattr(buyer, "owed", lambda job: iter([todo[:2]]))
         assert generate.generate(run) == 4
     assert generate.generate(run) == 4
     assert len(set(bench.asked())) == len(bench.asked()) == 8
@@ -190,12 +197,107 @@ def test_a_full_disk_stops_the_asking_at_once(bench: Bench, monkeypatch: pytest.
     assert len(bench.asked()) < 2000
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MB; only root can have one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("may not mount a disk here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(bench: Bench, private: Private, small_disk: Path) -> None:
+    wordy = private("wordy", "from dataclasses import replace\nasync def wordy(problem, ask):\n"
+                             "    c = await ask([{'role': 'user', 'content': problem.prompt}])\n"
+                             "    return replace(c, raw=c.raw + 'x' * 20000)")
+    run = bench.run(on=Lake(small_disk / "lake"), samples=200, strategy=wordy)
+    with pytest.raises(OSError, match="No space left") as fault, run.lake.writing():
+        generate.generate(run)
+    assert fault.value.errno == errno.ENOSPC
+    kept = Lake(small_disk / "lake", create=False).ids("traces")
+    assert 0 <= len(bench.asked()) - len(kept) <= 2  # of each worker, the question that was on its way
+    assert len(kept) > 50
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    again = bench.run(on=Lake(small_disk / "lake"), samples=200, strategy=wordy)
+    with again.lake.writing():
+        assert again.lake.ids("traces") == kept
+        assert generate.generate(again) == 800 - len(kept)
+    assert len(bench.asked()) - 800 <= 2
+
+
+def test_a_file_that_must_not_grow_loses_nothing_that_was_finished(bench: Bench) -> None:
+    run = bench.run(samples=200)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            generate.generate(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert 0 <= len(bench.asked()) - len(run.lake.ids("traces")) <= 2
+
+
+def test_a_clock_that_jumps_back_buys_nothing_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate.generate(bench.run(samples=2))
+    monkeypatch.setattr(lakes, "now", lambda: "1970-01-01T00:00:00.000Z")
+    assert generate.generate(bench.run(samples=3)) == 4
+    assert len(set(bench.asked())) == len(bench.asked()) == 12
+
+
+def test_the_asking_follows_a_concurrency_that_moves(bench: Bench, private: Private) -> None:
+    name = private("moving", """
+import asyncio
+from factory.records import Completion
+class Teacher:
+    identity = {"plugin": "moving"}
+    def __init__(self): self.now = self.most = self.asked = 0
+    @property
+    def concurrency(self): return 2 if self.asked < 20 else 5
+    def check(self): pass
+    async def __aenter__(self): return self
+    async def __aexit__(self, *_): pass
+    async def ask(self, messages, seed):
+        self.asked += 1
+        self.now += 1
+        assert self.now <= self.concurrency, self.now
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self.now -= 1
+        return Completion("", "", str(self.most), "stop")
+def moving(): return Teacher()
+""")
+    run = bench.make_run(teacher=name, generate={"samples": 20})
+    load.load(run)
+    assert generate.generate(run) == 80
+    assert run.lake.value("SELECT count(*) FROM failures") == 0
+    assert run.lake.value("SELECT max(raw::INT) FROM traces") == 5
+
+
+def test_the_throughput_is_a_row(bench: Bench) -> None:
+    run = bench.run(fails="3 + 4", attempts=1)
+    generate.generate(run)
+    (row,) = run.lake.rows("SELECT stage, traces, failures, cancelled, tokens, idle FROM throughput")
+    assert row == dict(stage="generate", traces=6, failures=2, cancelled=0, tokens=18, idle=None)
+    assert run.lake.value("SELECT client_cpu > 0 AND seconds > 0 AND in_flight > 0 FROM throughput")
+
+
+def test_owed_problems_come_in_ranges_that_hold_each_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.run()
+    whole = [asked.problem.id for found in generate.owed(job_of(run)) for asked in found]
+    monkeypatch.setattr(owing, "AT_ONCE", 1)
+    ranges = list(generate.owed(job_of(run)))
+    assert len(ranges) > 1
+    assert [asked.problem.id for found in ranges for asked in found] == whole == sorted(whole)
+
+
 def test_what_is_finished_is_kept_when_the_asking_is_interrupted(bench: Bench) -> None:
     run = bench.run(samples=500)
-    job = generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
 
     async def interrupted() -> None:
-        buying = asyncio.ensure_future(generate._buy(job, "generate", generate.owed_count(job)))
+        buying = asyncio.ensure_future(generate._buy(job_of(run), "generate", 2000))
         while len(bench.asked()) < 50:
             await asyncio.wait([buying], timeout=0)
         buying.cancel()
@@ -207,5 +309,4 @@ def test_what_is_finished_is_kept_when_the_asking_is_interrupted(bench: Bench) -
 
 def test_an_owed_prompt_is_read_back_as_it_was(bench: Bench) -> None:
     run = bench.run()
-    job = generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
-    assert {problem.id for problem, _ in generate.owed(job)} == run.lake.ids("problems")
+    assert {asked.problem.id for found in generate.owed(job_of(run)) for asked in found} == run.lake.ids("problems")

@@ -28,11 +28,13 @@ def nasty(response, reference):
 
 
 @pytest.fixture
-def nasty(make_run: Make, private: Private, source: Callable[..., dict[str, Any]]) -> Run:
-    """Three problems whose verifier hangs, crashes and judges, one trace each."""
+def nasty(make_run: Make, private: Private, source: Callable[..., dict[str, Any]],
+          request: pytest.FixtureRequest) -> Run:
+    """Three problems whose verifier hangs, crashes and judges, one trace each; judged `beside` generation if asked."""
     rows = [(f"Compute {text}.", f"Compute {text}.") for text in ("1 + 2", "3 + 4", "5 + 6")]
     run = make_run(problems=[source(rows, verifier=private("nasty", NASTY.format(version=1)))],
-                   generate={"samples": 1}, verify={"workers": 1, "timeout": 0.5})
+                   generate={"samples": 1},
+                   verify={"workers": 1, "timeout": 0.5, "beside": getattr(request, "param", False)})
     load.load(run)
     generate.generate(run)
     return run
@@ -42,8 +44,9 @@ def work(run: Run) -> int:
     return sum(verify.work(run.lake, ids, run.recipe.verify) for ids in verify.shards(run))
 
 
-def test_what_hangs_or_crashes_is_undecided_and_says_why(nasty: Run) -> None:
-    assert work(nasty) == 3
+@pytest.mark.parametrize(("nasty", "left"), [(False, 3), (True, 0)], indirect=["nasty"], ids=["later", "beside"])
+def test_what_hangs_or_crashes_is_undecided_and_says_why(nasty: Run, left: int) -> None:
+    assert work(nasty) == left
     found = {row["reference"]: (row["status"], row["reason"]) for row in nasty.lake.rows(
         "SELECT p.reference, v.status, v.reason FROM verdicts v JOIN traces t ON t.id = v.trace_id "
         "JOIN problems p ON p.id = t.problem_id")}
@@ -74,7 +77,7 @@ def test_a_shard_that_is_tried_again_doubles_nothing(judged: Make) -> None:
 
 
 def test_the_shards_are_of_the_size_asked_for_and_hold_each_trace_once(make_run: Make) -> None:
-    run = make_run(tasks={"shard": 3})
+    run = make_run(tasks={"shard": 3}, verify={"beside": False})
     load.load(run)
     generate.generate(run)
     shards = verify.shards(run)

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from factory.protocols import AskFailed, UserError
+from factory.protocols import AskFailed, Exhausted, UserError
 from factory.records import Message
-from factory.teachers.openai_api import OpenAiApi, openai_api, read_completion, retry_after
+from factory.teachers._client import retry_after
+from factory.teachers._reply import read_completion
+from factory.teachers.openai_api import OpenAiApi, openai_api
 
 Reply = Callable[[web.Request], web.StreamResponse]
 PROMPT: list[Message] = [{"role": "user", "content": "2+2?"}]
@@ -130,13 +132,13 @@ def test_a_thought_cut_off_in_a_separate_field_stays_open() -> None:
     assert (completion.raw, completion.thinking, completion.response) == ("<think>a", "a", "")
 
 
-def test_reasoning_tokens_and_the_mean_logprob_are_read() -> None:
+def test_reasoning_tokens_and_the_logprobs_are_read() -> None:
     reply = chat({"content": "4"}, logprobs={"content": [{"token": "4", "logprob": -1}, {"token": "", "logprob": -2}]})
     reply["usage"]["completion_tokens_details"] = {"reasoning_tokens": 3}
     completion = read_completion(json.dumps(reply).encode())
     assert completion.thinking_tokens == 3
     assert completion.mean_logprob is not None
-    assert math.isclose(completion.mean_logprob, -1.5)
+    assert math.isclose(completion.mean_logprob, -1.5) and completion.min_logprob == -2
 
 
 # -- failures of a request -------------------------------------------------------------------------------------------
@@ -144,8 +146,8 @@ def test_reasoning_tokens_and_the_mean_logprob_are_read() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("status", "retry"), [
-    (400, False), (401, False), (403, False), (404, False), (413, False), (422, False),
-    (408, True), (409, True), (429, True), (500, True), (502, True), (503, True), (529, True)])
+    (400, False), (403, False), (413, False), (422, False),
+    (408, True), (409, True), (500, True), (502, True), (503, True), (529, True)])
 async def test_which_statuses_are_worth_another_attempt(status: int, retry: bool) -> None:
     endpoint = Endpoint()
     endpoint.chat = lambda _: web.json_response({"error": {"message": "because"}}, status=status)
@@ -155,14 +157,58 @@ async def test_which_statuses_are_worth_another_attempt(status: int, retry: bool
 
 
 @pytest.mark.asyncio
-async def test_retry_after_is_honoured() -> None:
+@pytest.mark.parametrize(("status", "headers"), [
+    (429, {}), (429, {"Retry-After": "0.1"}), (503, {"Retry-After": "0.1"})])
+async def test_a_refusal_is_waited_out_and_costs_no_attempt(status: int, headers: dict[str, str]) -> None:
     endpoint = Endpoint()
-    endpoint.chat = lambda _: web.json_response({}, status=429, headers={"Retry-After": "7"})
-    assert (await failure(endpoint)).wait == 7
+    good = endpoint.chat
+    refusal = dict(status=status, headers=headers)
+    endpoint.chat = lambda r: good(r) if len(endpoint.seen) > 2 else web.json_response({}, **refusal)
+    async with endpoint.serve(), endpoint.teacher() as teacher:
+        assert (await teacher.ask(PROMPT, 1)).response == "4"
+    assert len(endpoint.seen) == 3
+
+
+@pytest.mark.asyncio
+async def test_a_retry_after_of_hours_ends_the_run_until_then() -> None:
+    endpoint = Endpoint()
+    endpoint.chat = lambda _: web.json_response({"error": {"message": "daily quota"}}, status=429,
+                                                headers={"Retry-After": "40000"})
+    async with endpoint.serve(), endpoint.teacher() as teacher:
+        for _ in range(2):
+            with pytest.raises(Exhausted, match=r"no requests before 20.* UTC \(429: daily quota\).*goes on after"):
+                await teacher.ask(PROMPT, 1)
+    assert len(endpoint.seen) == 1, "nobody asks before the time is over"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("status", "body", "said"), [
+    (401, {}, "refuses the key: put a valid one into the environment variable OPENAI_API_KEY"),
+    (404, {"error": {"message": "gone"}}, r"no model 'm' or no chat completions \(gone\): set teacher\.model"),
+    (402, {"error": {"message": "balance"}}, "top the account up"),
+    (429, {"error": {"message": "no", "code": "insufficient_quota"}}, "top the account up")])
+async def test_what_every_request_would_meet_ends_the_run_and_no_row_is_blamed(
+        status: int, body: dict[str, Any], said: str) -> None:
+    endpoint = Endpoint()
+    endpoint.chat = lambda _: web.json_response(body, status=status)
+    async with endpoint.serve(), endpoint.teacher() as teacher:
+        for _ in range(2):
+            with pytest.raises(UserError, match=said):
+                await teacher.ask(PROMPT, 1)
+    assert len(endpoint.seen) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_context_that_is_too_short_is_said_with_what_to_do() -> None:
+    endpoint = Endpoint()
+    endpoint.chat = lambda _: web.json_response(
+        {"error": {"message": "This model's maximum context length is 512 tokens."}}, status=400)
+    failed = await failure(endpoint)
+    assert (failed.retry, "lower teacher.sampling.max_tokens" in failed.reason) == (False, True)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [
-    ("2.5", 2.5), ("-1", 0), ("", 0), ("soon", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0)])
+    ("2.5", 2.5), ("-1", 0), ("", 0), ("soon", 0), ("nan", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0)])
 def test_forms_of_retry_after(value: str, seconds: float) -> None:
     assert retry_after({"retry-after": value}) == seconds
 
@@ -189,17 +235,6 @@ async def test_a_connection_that_breaks_is_worth_another_attempt() -> None:
     endpoint.chat = hang_up
     failed = await failure(endpoint)
     assert (failed.retry, failed.reason.startswith("no connection")) == (True, True)
-
-
-@pytest.mark.asyncio
-async def test_a_server_that_goes_away_is_worth_another_attempt() -> None:
-    endpoint = Endpoint()
-    async with contextlib.AsyncExitStack() as stack:
-        async with endpoint.serve():
-            teacher = await stack.enter_async_context(endpoint.teacher())
-        with pytest.raises(AskFailed) as failed:
-            await teacher.ask(PROMPT, 1)
-    assert failed.value.retry
 
 
 # -- mistakes that are found before the first request ----------------------------------------------------------------

