@@ -78,7 +78,8 @@ class Strict(BaseModel):
 
 class Truncation(Strict):
     """What becomes of a trace that its limit of tokens cut off: `"keep"` it (its finish_reason says so), `"drop"` it
-    from datasets, `"continue"` it token by token, or `"force_close"` its thinking with the text `close` and let it answer.
+    from datasets, `"continue"` it token by token, or `"force_close"` its thinking with the text `close` and let it
+    answer.
     `max_tokens` more tokens at most (by default as many as the teacher's sampling allows).
     """
 
