@@ -176,15 +176,34 @@ TOP = np.uint32(16)
 """What a code is shifted by to look it up in a table of 2¹⁶."""
 
 
+_anchors = np.zeros(1 << 16, np.uint8)  # by the code's first bits, a bit for each spotter
+
+
+@lru_cache(maxsize=2)
+def _anchored(text: str) -> tuple[Ints, NDArray[np.uint8]]:
+    """Which pieces are an anchor of a spotter, and of which ones."""
+    found = _anchors.take(split(text).codes >> TOP, mode="clip")
+    places = found.nonzero()[0]
+    return places, found[places]
+
+
 class Spotter:
-    """Counts a pattern of bytes (of folded text) that can only begin at one of the `anchors`, which are words."""
+    """Counts a pattern of bytes (of folded text) that can only begin at one of the `anchors`, which are words.
+
+    All spotters (eight at most) share one look at the text; the pattern itself tells off what only looks like an anchor.
+    """
+
+    _made = 0
 
     def __init__(self, anchors: str, pattern: str) -> None:
         self._pattern: re.Pattern[bytes] = re.compile(pattern.encode(), re.VERBOSE)
-        self._table = np.zeros(1 << 16, bool)  # by the code's first bits; the pattern itself tells the others off
-        self._table[split(anchors).codes >> TOP] = True
+        self._bit = np.uint8(1 << Spotter._made)
+        Spotter._made += 1
+        _anchors[split(anchors).codes >> TOP] |= self._bit
+        _anchored.cache_clear()
 
     def count(self, text: str) -> int:
         words, match = split(text), self._pattern.match
-        likely = self._table.take(words.codes >> TOP, mode="clip").nonzero()[0]
+        places, of = _anchored(text)
+        likely = places[(of & self._bit).nonzero()[0]]
         return len([1 for place in words.starts.take(likely).tolist() if match(words.folded, place)])

@@ -6,7 +6,6 @@ of measures may have `prepare(texts)`, which is called with the prompts and raw 
 `run_ahead(pairs, **params)`, which is called once with all that it will be asked about: what it does takes long.
 """
 
-import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -105,17 +104,15 @@ class _Asked:
         self._faults: list[str] = []
 
     def run_ahead(self, pairs: Sequence[Pair]) -> None:
-        module = plugins.module("measure", self.spec.plugin)
-        owed = [(problem, trace) for problem, trace in pairs if trace.id not in self.there]
-        if owed and hasattr(module, "run_ahead"):
-            module.run_ahead(owed, **self.spec.params)
+        ahead = getattr(plugins.module("measure", self.spec.plugin), "run_ahead", None)
+        if ahead and (owed := [(problem, trace) for problem, trace in pairs if trace.id not in self.there]):
+            ahead(owed, **self.spec.params)
 
     def ask(self, of: str, problem: Problem, trace: Trace) -> None:
         try:
-            value = float(self._function(problem, trace))
-            if math.isnan(value):
+            self.values[of] = value = float(self._function(problem, trace))
+            if value != value:
                 raise ValueError("it gave NaN, which is not a value")
-            self.values[of] = value
         except Exception as error:  # a measure is anybody's code: one trace must not stop the others
             self.values[of] = None
             self._faults.append(f"{type(error).__name__}: {error}")

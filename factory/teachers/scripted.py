@@ -21,8 +21,6 @@ from factory.records import Completion, Message, canonical
 
 MUSINGS = ("Let me restate the problem in my own words.", "Wait, let me check that again.",
            "Hmm, is there another way to see this?", "So far this looks right.", "Let me verify the last step.")
-
-
 MIXED = ("Это всё ещё верно.", "让我们再检查一下。", "もう一度確かめよう。")
 
 

@@ -437,11 +437,16 @@ def test_a_conversation_left_open_ends_with_its_job(sandbox: Sandbox) -> None:
     assert run(sandbox, "print(1)").stdout == b"1\n"
 
 
+def test_a_program_that_takes_all_memory_to_compile_has_met_its_limit(sandbox: Sandbox) -> None:
+    assert run(sandbox, "x = [1, 2]\n" * 2_000_000).outcome == "memory_limit"
+    assert run(sandbox, "print(1)").stdout == b"1\n"
+
+
 def test_a_program_that_does_not_finish_compiling_is_ended(
         sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("verifiers.cell.jobs.COMPILE_SECONDS", 0.0)
     monkeypatch.setattr("verifiers.cell.jobs.PATIENCE", 0.3)
-    got = run(sandbox, "x = [1, 2]\n" * 400_000, cpu_s=0.01, wall_s=0.01)
+    got = run(sandbox, "x = [1, 2]\n" * 400_000, cpu_s=0.01, wall_s=0.01, memory_mb=4096)
     assert got.outcome == "timeout"
     assert "compiling included" in got.reason
     monkeypatch.undo()

@@ -132,6 +132,7 @@ class Job:
     def _gone(self, at: Cell) -> dict[str, Any]:
         """The job is dead and its cell says so. CellLost when it does not: then the cell is at fault."""
         ended = at.receive(PATIENCE)
+        ended["out_of_memory"] = self._was_killed()
         at.busy = False
         self._forget()
         return ended
@@ -143,7 +144,7 @@ class Job:
         if "late" in message:
             return Run("timeout", reason=f"it was not done after {message['late']:.0f} s, compiling included")
         if "ended" in message:
-            if self._was_killed():
+            if message.get("out_of_memory"):
                 return Run("memory_limit", reason=f"it needed more than {self._limits.memory_mb} MiB")
             return Run("runtime_error", reason="it ended the process that watches it")
         try:

@@ -19,7 +19,8 @@ from factory.teachers.scripted import Scripted
 
 class Student(Scripted):
     def __init__(self, model):
-        super().__init__(int(Path(model).name) / 100, 0.0, 0.0, 0.0, 0, 8, {})
+        shares = dict(accuracy=int(Path(model).name) / 100, truncation=0, failure=0, repetition=0, mixing=0)
+        super().__init__(shares, 0.0, 0, 8, {}, 0)
         self.identity = {"plugin": "student", "model": Path(model).name}
         self.log = Path(model).with_name("asked.txt")
     async def ask(self, messages, seed):
