@@ -190,7 +190,7 @@ def _anchored(text: str) -> tuple[Ints, NDArray[np.uint8]]:
 class Spotter:
     """Counts a pattern of bytes (of folded text) that can only begin at one of the `anchors`, which are words.
 
-    All spotters (eight at most) share one look at the text; the pattern itself tells off what only looks like an anchor.
+    All spotters (eight at most) share one look at the text; the pattern tells off what only looks like an anchor.
     """
 
     _made = 0
