@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -26,7 +26,8 @@ KINDS = {"source": ("factory.sources", 0), "teacher": ("factory.teachers", 0), "
 """Kind -> its folder and how many arguments the factory passes; the rest are the recipe's parameters."""
 
 
-def names(kind: str) -> list[str]:
+@functools.cache
+def names(kind: str) -> Sequence[str]:
     """The plugins of a kind that ship here: files of its folder with a function of the file's name. Imports none."""
     package = importlib.import_module(KINDS[kind][0])
     files = [file for folder in package.__path__ for file in Path(folder).glob("*.py")]
@@ -95,7 +96,7 @@ def _fits(owner: str, key: str, value: Any, hint: Any) -> None:
         raise UserError(f"{owner} cannot take {key} = {value!r}: it has to be {wanted}") from error
 
 
-def did_you_mean(name: str, right: list[str]) -> str:
+def did_you_mean(name: str, right: Sequence[str]) -> str:
     """The end of a sentence about a wrong name: the nearest right one, and all of them."""
     close = get_close_matches(name, right, 1)
     hint = f": did you mean '{close[0]}'? " if close else ": "

@@ -66,11 +66,12 @@ def _sound(run: Run, problems: list[Problem]) -> tuple[list[Problem], list[dict[
     fresh = [p for p in problems if p.id not in known and p.verifier != "majority"]  # which has no use for a reference
     _refuse_unknown_verifiers(fresh)
     limits = run.recipe.verify
-    bad, refused = _malformed(run, fresh)
-    fresh = [p for p in fresh if p.id not in refused and _own_answer(p) is not None]
+    own, bad = _own_answers(run, fresh)
+    refused = {p.id for p in fresh if p.id not in own}
+    fresh = [p for p in fresh if own.get(p.id) is not None]
     if fresh:
         with Pool(workers=limits.workers, timeout=limits.timeout, memory_mb=limits.memory_mb) as pool:
-            cases = (Case(p.verifier, _own_answer(p) or "", p.reference) for p in fresh)
+            cases = (Case(p.verifier, own[p.id] or "", p.reference) for p in fresh)
             for problem, verdict in zip(fresh, pool.map(cases), strict=True):
                 if verdict.status != "correct":
                     reason = f"its own reference is {verdict.status} for {problem.verifier}: {verdict.reason}"
@@ -86,18 +87,17 @@ def _own_answer(problem: Problem) -> str | None:
     return own(problem.reference) if own else f"\\boxed{{{problem.reference}}}"
 
 
-def _malformed(run: Run, problems: list[Problem]) -> tuple[list[dict[str, Any]], set[str]]:
-    """Set-aside rows, and the ids, of those whose reference its verifier cannot read."""
+def _own_answers(run: Run, problems: list[Problem]) -> tuple[dict[str, str | None], list[dict[str, Any]]]:
+    """The own answers by the problem's id, and set-aside rows of those whose reference its verifier cannot read."""
+    own: dict[str, str | None] = {}
     bad: list[dict[str, Any]] = []
-    refused: set[str] = set()
     for problem in problems:
         try:
-            _own_answer(problem)
+            own[problem.id] = _own_answer(problem)
         except ValueError as error:
             reason = f"its reference cannot be read by {problem.verifier}: {error}"
             bad.append(_aside(run, BadRow(problem.source, reason), problem))
-            refused.add(problem.id)
-    return bad, refused
+    return own, bad
 
 
 def _refuse_unknown_verifiers(problems: list[Problem]) -> None:
