@@ -11,7 +11,7 @@ from factory.protocols import UserError
 from factory.recipe import Plugin, Recipe
 from factory.records import Candidate, Completion, Problem, Request, Trace
 from factory.run import make_teacher
-from factory.stages import choose, decontaminate, emit, recorded
+from factory.stages import budget, choose, decontaminate, emit, recorded
 from flows.export import forbidden
 
 
@@ -50,6 +50,7 @@ def _teachers(recipe: Recipe) -> list[str]:
     teacher = make_teacher(recipe.teacher)
     teacher.check()
     truncation.check(teacher, recipe.generate)
+    budget.check(recipe, teacher)
     _note_terms(recipe)
     seen = [f"teacher {recipe.teacher.plugin}: it can be started"]
     if recipe.evaluate:

@@ -283,8 +283,11 @@ def schedule(args: argparse.Namespace) -> None:
 def teacher_serve(args: argparse.Namespace) -> None:
     import asyncio
 
+    from factory.protocols import UserError
     from flows.serve import serve, serve_script
 
+    if args.set and not args.scripted:
+        raise UserError("--set is for the scripted teacher: add --scripted, or leave it out")
     asyncio.run(serve_script(args.set, args.port) if args.scripted else serve(args.model, args.port))
 
 

@@ -14,7 +14,8 @@ from factory.prices import Price, Usage, price_of
 from factory.protocols import UserError
 from factory.recipe import Recipe
 from factory.run import Run, make_teacher
-from factory.stages import generate, load, verify
+from factory.stages import generate, load, recorded, verify
+from factory.stages.budget import gpus as gpus_of
 from factory.stages.evaluate import interval
 from factory.stages.generate import Job
 
@@ -26,6 +27,8 @@ def estimate(recipe: Recipe, lake: Path, problems: int) -> str:
     """Ask `problems` problems, and say what all of them take, in tokens, US dollars and time."""
     if problems < FEWEST:
         raise UserError(f"--problems is {problems}: an estimate needs {FEWEST} at least")
+    if recipe.teacher.plugin == recorded.NAME:
+        raise UserError("the teacher 'recorded' is a file, and what is there costs nothing: use `cot run` at once")
     run = Run(recipe, Lake(lake))
     job = Job(run, "train", make_teacher(recipe.teacher), recipe.generate)
     with run.lake.writing():
@@ -63,7 +66,7 @@ def _text(run: Run, job: Job, pilot: Sequence[dict[str, Any]]) -> list[str]:
     traces, correct = (sum(row[name] for row in pilot) for name in ("traces", "correct"))
     if not traces:
         raise UserError("the pilot brought no trace: `cot status` shows why, so mend that and estimate again")
-    price, gpus = price_of(run.recipe.price, job.teacher.identity), _gpus(run, job)
+    price, gpus = price_of(run.recipe.price, job.teacher.identity), gpus_of(run.recipe.price, job.teacher)
     seconds = [row["seconds"] / job.teacher.concurrency for row in pilot]
     lines = [f"pilot: {len(pilot):,} of {everything:,} problems, {traces:,} traces, {correct / traces:.0%} of them "
              "right; they are part of the run and are not bought again", "", "the whole run, with a 95 % interval:",
@@ -76,11 +79,6 @@ def _text(run: Run, job: Job, pilot: Sequence[dict[str, Any]]) -> list[str]:
     lines.append(_line("cost", usd, everything, _dollars))
     verified = f", ${sum(usd) / correct:.5f} for each right one" if correct else ""
     return [*lines, f"  ${sum(usd) / traces:.5f} for each trace{verified}"]
-
-
-def _gpus(run: Run, job: Job) -> int:
-    known: int = getattr(job.teacher, "gpus", 0)
-    return known if run.recipe.price.gpus is None else run.recipe.price.gpus
 
 
 def _usd(price: Price, row: dict[str, Any], gpu_seconds: float) -> float:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from factory.records import Trace
-from factory.thoughts import CLOSE, OPEN
+from factory.thoughts import CLOSE, OPEN, split
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -17,10 +17,8 @@ _BETWEEN = re.compile(r"[\s$\\()]*(?:,|;|and|or|\\text\{[^{}]*\}|\\q?quad|[\s$])
 def response_of(trace: Trace) -> str:
     """The response of a trace; of a text whose thinking was never closed, nothing."""
     response = trace.completion.response
-    if OPEN in response or CLOSE in response:  # no teacher of ours split it
-        response = response.rpartition(CLOSE)[2]
-        return "" if OPEN in response else response
-    return response
+    tagged = OPEN in response or CLOSE in response  # no teacher of ours split it, or the tags are only talked about
+    return split(response)[1] if tagged else response
 
 
 def boxes(text: str) -> set[str]:

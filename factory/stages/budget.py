@@ -10,8 +10,8 @@ from typing import Any
 
 from factory.lake import now
 from factory.prices import Price, Usage, price_of
-from factory.protocols import Exhausted, UserError
-from factory.recipe import Budget
+from factory.protocols import Exhausted, Teacher, UserError
+from factory.recipe import Budget, PriceSpec, Recipe
 from factory.run import continued_key
 from factory.stages.owed import HAVE, MEMBERS, Job
 
@@ -31,14 +31,14 @@ class Meter:
         bought = job.part == "train"  # an evaluation has neither a price nor a limit
         self.limits = recipe.budget if bought else Budget()  # type: ignore[call-arg]
         self.price = _price(job) if bought else None
-        known: int = getattr(job.teacher, "gpus", 0)
-        self.gpus: int = known if recipe.price.gpus is None or not bought else recipe.price.gpus
-        _refuse_unmeasured(self.limits, self.price, self.gpus)
+        self.gpus = gpus(recipe.price if bought else PriceSpec(), job.teacher)  # type: ignore[call-arg]
+        if bought:
+            check(recipe, job.teacher)
         before = _before(job)
         self.tokens: int = before["tokens"]
         self.usd: float = before["usd"]
         self._gpu_seconds: float = before["gpu_seconds"]
-        self._samples, self._sample_tokens, self._sample_usd = before["samples"], before["tokens"], before["usd"]
+        self._samples: int = before["samples"]
         self.started = self._noted = self._charged = time.monotonic()
 
     @property
@@ -64,8 +64,6 @@ class Meter:
     def spend(self, usage: Usage, usd: float) -> None:
         """A sample has ended, with or without a trace."""
         self._samples += 1
-        self._sample_tokens += usage.completion
-        self._sample_usd += usd
         self.tokens += usage.completion
         self.usd += usd
 
@@ -76,10 +74,10 @@ class Meter:
             return not self.reached()
         if not self._samples:
             return in_flight < UNKNOWN and not self.reached()
-        expected = in_flight / self._samples
+        expected = 1 + in_flight / self._samples
         return (not self.reached()
-                and self.tokens + expected * self._sample_tokens < (limits.max_tokens or float("inf"))
-                and self.usd + expected * self._sample_usd < (limits.max_usd or float("inf")))
+                and expected * self.tokens < (limits.max_tokens or float("inf"))
+                and expected * self.usd < (limits.max_usd or float("inf")))
 
     def reached(self) -> str:
         """The limit that is reached, in words; empty while there is none."""
@@ -99,7 +97,7 @@ class Meter:
     def note_gpus(self, at_once: bool = False) -> None:
         """Put the GPU time into `timings`, now and then."""
         since = time.monotonic() - self._noted
-        if self.gpus and (at_once or since > NOTED):
+        if self.gpus and self.part == "train" and (at_once or since > NOTED):
             self.run.note_time("generate", "GPU time", self.gpus * since, rows=self.gpus)
             self._gpu_seconds += self.gpus * since
             self._noted += since
@@ -114,11 +112,18 @@ def _price(job: Job) -> Price | None:
     return found
 
 
-def _refuse_unmeasured(limits: Budget, price: Price | None, gpus: int) -> None:
-    if limits.max_usd is not None and price is None:
+def gpus(price: PriceSpec, teacher: Teacher) -> int:
+    """How many GPUs the teacher has: the recipe's word, else its own."""
+    known: int = getattr(teacher, "gpus", 0)
+    return known if price.gpus is None else price.gpus
+
+
+def check(recipe: Recipe, teacher: Teacher) -> None:
+    """Raise UserError for a limit that cannot be measured with this teacher."""
+    if recipe.budget.max_usd is not None and price_of(recipe.price, teacher.identity) is None:
         raise UserError("budget.max_usd needs a price, and none is known for this teacher: set price.input and "
                         "price.output (US dollars per million tokens), or price.gpu_hour with price.gpus")
-    if limits.max_gpu_hours is not None and not gpus:
+    if recipe.budget.max_gpu_hours is not None and not gpus(recipe.price, teacher):
         raise UserError("budget.max_gpu_hours needs to know how many GPUs the teacher has: set price.gpus in the "
                         "recipe")
 

@@ -57,7 +57,7 @@ class Buyer:
         self.plan = Plan(job.options.adaptive)
         self.beside = self._beside()
         self.cuts: deque[Cut] = deque()
-        self.flying: dict[str, asyncio.Task[None]] = {}
+        self.flying: dict[str, asyncio.Task[bool]] = {}
         self.finished: asyncio.Queue[Finished | None] = asyncio.Queue()
         self.ending: Exhausted | None = None
         self._broken: BaseException | None = None
@@ -78,20 +78,25 @@ class Buyer:
                 await self._happens()
                 self._raise(helpers)
         finally:
-            await self._land_all()
-            helpers[1].cancel()
-            self.finished.put_nowait(None)
             try:
+                await self._land_all()
+                helpers[1].cancel()
+                self.finished.put_nowait(None)
                 await helpers[0]
-            finally:
+            finally:  # also of a second Ctrl-C
                 self._keep_rest()
 
     async def judge_rest(self) -> None:
         """Verdicts for what is still waiting for one."""
         if self.beside:
-            await self.beside.finish()
+            try:
+                await self.beside.finish()
+            except BaseException:
+                self.stop()
+                raise
 
     def stop(self) -> None:
+        """No verdicts any more; the verify stage has the rest."""
         if self.beside:
             self.beside.stop()
 
@@ -135,7 +140,8 @@ class Buyer:
                 break
             problem, sample = found
             request = Request(problem.id, *self.job.keys, sample)
-            self.flying[request.id] = asyncio.create_task(self._sample(problem, request, cut))
+            task = self.flying[request.id] = asyncio.create_task(self._sample(problem, request, cut))
+            task.add_done_callback(functools.partial(self._landed, request, cut))
         self._hungry.set()
 
     def _has_room(self) -> bool:
@@ -160,19 +166,22 @@ class Buyer:
 
     # -- one sample --------------------------------------------------------------------------------------------------
 
-    async def _sample(self, problem: Problem, request: Request, cut: Cut | None) -> None:
-        unjudged = False
+    async def _sample(self, problem: Problem, request: Request, cut: Cut | None) -> bool:
+        """Returns whether the plan waits for a verdict on it."""
         try:
-            unjudged = await (self._go_on(cut) if cut else self._one(problem, request))
+            return await (self._go_on(cut) if cut else self._one(problem, request))
         except Exhausted as ending:
             self.ending = self.ending or ending
         except Exception as error:
             self._broken = self._broken or error
-        finally:
-            del self.flying[request.id]
-            if cut is None:
-                self.plan.landed(problem.id, request.sample, unjudged)
-            self._turn.set()
+        return False
+
+    def _landed(self, request: Request, cut: Cut | None, task: asyncio.Task[bool]) -> None:
+        """A sample has ended. No `finally` in it: one that is called off before its first step never runs."""
+        del self.flying[request.id]
+        if cut is None:
+            self.plan.landed(request.problem_id, request.sample, not task.cancelled() and task.result())
+        self._turn.set()
 
     async def _one(self, problem: Problem, request: Request) -> bool:
         """Buy one sample, and what it lacks if it was cut off; returns whether the plan waits for a verdict on it."""
@@ -274,8 +283,9 @@ class Buyer:
         if self.plan.rule is None:
             return
         for sample in self.plan.judged(answer.problem.id, verdict.status, answer.digest):
-            self.flying[Request(answer.problem.id, *self.job.keys, sample).id].cancel()
-            self.progress.cancelled += 1
+            task = self.flying.get(Request(answer.problem.id, *self.job.keys, sample).id)
+            if task and not task.cancelling():  # a budget may have kept it from being asked at all
+                self.progress.cancelled += task.cancel()
         self._turn.set()
 
     async def _land_all(self) -> None:

@@ -57,23 +57,28 @@ async def _buy(job: Job, stage: str, total: int) -> int:
     if meter.reached():
         raise meter.exhausted()
     started = time.perf_counter()
-    async with job.teacher as teacher:
-        truncation.check_started(teacher, job.options)
-        job.run.note_time(stage, "start the teacher", time.perf_counter() - started, rows=1)
-        progress = Progress(stage, total)
-        buyer = Buyer(job, teacher, meter, progress)
-        try:
-            with job.run.timed(stage, "ask") as counts:
-                try:
-                    await buyer.work()
-                finally:
-                    counts["rows"], counts["tokens"] = progress.traces, progress.tokens
-                    progress.note(job.run, teacher, meter)
-        except BaseException:
-            buyer.stop()
-            raise
-    meter.note_gpus(at_once=True)
+    try:
+        async with job.teacher as teacher:
+            truncation.check_started(teacher, job.options)
+            job.run.note_time(stage, "start the teacher", time.perf_counter() - started, rows=1)
+            buyer = Buyer(job, teacher, meter, Progress(stage, total))
+            await _ask(job, buyer, stage)
+    finally:
+        meter.note_gpus(at_once=True)
     await buyer.judge_rest()
     if buyer.ending:
         raise buyer.ending
-    return progress.traces
+    return buyer.progress.traces
+
+
+async def _ask(job: Job, buyer: Buyer, stage: str) -> None:
+    progress = buyer.progress
+    with job.run.timed(stage, "ask") as counts:
+        try:
+            await buyer.work()
+        except BaseException:
+            buyer.stop()
+            raise
+        finally:
+            counts["rows"], counts["tokens"] = progress.traces, progress.tokens
+            progress.note(job.run, buyer.teacher, buyer.meter)

@@ -18,6 +18,9 @@ from factory.teachers.scripted import scripted
 FAULTS = ("http_500", "http_429", "reset", "half", "html", "hang")
 """Kinds of faults, each with its share of the requests."""
 
+SIZES = ("context", "slots", "kv_tokens")
+"""Settings that no engine can have 0 of."""
+
 
 @dataclass(frozen=True)
 class Script:
@@ -82,8 +85,10 @@ def _value(key: str, text: str, kind: type) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     exact: bool = value.__class__ is kind  # a bool is no int here
-    if not exact or (kind is not bool and value < 0) or (key in FAULTS and value > 1):
-        wanted = "a share from 0 to 1" if key in FAULTS else kind.__name__
+    least = int(key in SIZES)
+    if not exact or (kind is not bool and value < least) or (key in FAULTS and value > 1):
+        number = kind.__name__ if kind is bool else f"{kind.__name__}, {least} or more"
+        wanted = "a share from 0 to 1" if key in FAULTS else number
         raise UserError(f"the script's {key} = {text} has to be {wanted}: write it as --set KEY=VALUE")
     return value
 

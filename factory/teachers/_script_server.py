@@ -202,8 +202,9 @@ class Server:
 async def _listen(runner: web.AppRunner, port: int) -> None:
     try:
         await web.TCPSite(runner, "127.0.0.1", port, backlog=4096).start()
-    except OSError as error:
-        raise UserError(f"port {port} cannot be served ({error.strerror}): choose another with --port") from error
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"port {port} cannot be served ({why}): choose another with --port") from error
 
 
 async def _plain(response: web.Response) -> web.StreamResponse:

@@ -16,6 +16,9 @@ from factory.teachers._endpoint import Endpoint
 OURS = frozenset({"model", "messages", "seed", "n", "stream"})
 """Keys of a request that the factory sets itself."""
 
+MOST = ("max_completion_tokens", "max_tokens")
+"""Keys of a request that say how many tokens an answer may have."""
+
 UNLISTED = frozenset({403, 404, 405, 429, 501})
 """Answers to GET /models of endpoints that may well answer chats: no such page, or a key restricted to chats."""
 
@@ -72,8 +75,13 @@ def _entries(body: bytes) -> dict[str, str]:
 
 
 def check_sampling(sampling: Mapping[str, Any]) -> None:
-    """Refuse what is no JSON, and the keys that are the factory's own."""
-    for key in sorted(OURS & (set(sampling) | set(sampling.get("extra_body", {})))):
+    """Refuse what is no JSON, the keys that are the factory's own, and limits of tokens that are none."""
+    if not isinstance(more := sampling.get("extra_body", {}), Mapping):
+        raise UserError(f"teacher.sampling.extra_body is {more!r}: write a table, as {{ top_k = 20 }}")
+    for key, most in [(key, given[key]) for given in (sampling, more) for key in MOST if key in given]:
+        if type(most) is not int or most < 1:
+            raise UserError(f"teacher.sampling.{key} is {most!r}: set a whole number of tokens, 1 or more")
+    for key in sorted(OURS & (set(sampling) | set(more))):
         raise UserError(f"teacher.sampling.{key} is set by the factory: remove it from the recipe")
     try:
         json.dumps(sampling, allow_nan=False)

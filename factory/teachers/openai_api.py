@@ -63,6 +63,9 @@ class OpenAiApi(Tokens):
         check_sampling(sampling)
         if concurrency < 1:
             raise UserError(f"teacher.concurrency is {concurrency}: set it to 1 or more")
+        if connect_timeout <= 0 or idle_timeout <= 0:
+            raise UserError(f"teacher.connect_timeout is {connect_timeout:g} and teacher.idle_timeout "
+                            f"{idle_timeout:g}: set seconds above 0")
         self.model, self.urls, self.key_env, self.seeds = model, urls, key_env, seeds
         self.sampling, self.limits, self.token_ids = dict(sampling), Limits.read(limits), False
         self.connect_timeout, self.idle_timeout, self.patience = connect_timeout, idle_timeout, patience

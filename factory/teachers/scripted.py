@@ -39,6 +39,8 @@ def scripted(*, accuracy: float = 0.6, delay: float = 0.0, truncation: float = 0
             raise UserError(f"teacher.{name} is {share}: set a share from 0 to 1")
     if steps < 0 or delay < 0:
         raise UserError(f"teacher.steps is {steps} and teacher.delay {delay}: set 0 or more")
+    if concurrency < 1:
+        raise UserError(f"teacher.concurrency is {concurrency}: set it to 1 or more")
     return Scripted(shares, delay, seed, concurrency, sampling, steps)
 
 

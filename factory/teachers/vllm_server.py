@@ -42,6 +42,8 @@ def vllm_server(*, model: str, sampling: Mapping[str, Any] = {}, port: int = 0, 
     if restarts < 0 or concurrency < 1 or replicas < 1:
         raise UserError(f"teacher.restarts is {restarts}, teacher.concurrency {concurrency} and teacher.replicas "
                         f"{replicas}: set at least 0, 1 and 1")
+    if not 0 <= port <= 65536 - replicas:
+        raise UserError(f"teacher.port is {port}: set one up to {65536 - replicas}, or 0 for a free one")
     check_sampling(sampling)
     refuse_secrets(arguments)
     options = Options(model, tuple(arguments), dtype, max_model_len)

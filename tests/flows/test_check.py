@@ -21,6 +21,8 @@ def checked(**changes: Any) -> list[str]:
      "the measure 'token_length': there is no tokenizer '/nope': name a folder with tokenizer.json"),
     ({"datasets": [{**SFT, "selector": {"plugin": "best_over_worst", "score": "quality"}}]},
      "the selector 'best_over_worst': best_over_worst has no measure 'quality' to rank by: add it to `measures`"),
+    ({"budget": {"max_usd": 1}}, "budget.max_usd needs a price"),
+    ({"budget": {"max_gpu_hours": 1}}, "budget.max_gpu_hours needs to know how many GPUs"),
     ({"datasets": [{**SFT, "selector": {"plugin": "shortest", "per_problem": 0}}]}, "per_problem is 0: use 1 or more"),
     ({"datasets": [{**SFT, "selector": {"plugin": "diverse", "n": 0}}]}, "diverse needs per_problem and n of 1 or mo")])
 def test_what_a_plugin_lacks_is_found_before_anything_starts(changes: dict[str, Any], said: str) -> None:

@@ -328,6 +328,10 @@ def test_a_recipe_that_cannot_work_is_one_sentence(tmp_path: Path, old: str, new
     assert said in sentence(run(tmp_path, recipe, env=with_a_vllm(tmp_path)))
 
 
+def test_settings_of_a_teacher_that_is_not_scripted_are_refused() -> None:
+    assert "--set is for the scripted teacher" in sentence(cot("teacher", "serve", "--set", "delay=1"))
+
+
 def test_a_port_in_use_is_found_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text("{}")

@@ -59,3 +59,9 @@ def test_estimating_again_buys_nothing(recipe: Recipe, tmp_path: Path) -> None:
 def test_one_problem_is_too_few(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="an estimate needs 2 at least"):
         estimate(recipe, tmp_path / "lake", 1)
+
+
+def test_a_file_of_traces_is_not_estimated(recipe: Recipe, tmp_path: Path) -> None:
+    teacher = recipe.teacher.model_copy(update={"plugin": "recorded"})
+    with pytest.raises(UserError, match="is a file, and what is there costs nothing"):
+        estimate(recipe.model_copy(update={"teacher": teacher}), tmp_path / "lake", 5)

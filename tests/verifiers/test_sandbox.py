@@ -57,6 +57,7 @@ def test_a_script_reads_and_prints_bytes(sandbox: Sandbox) -> None:
     ("x = '\0'", "compile_error", "does not compile"),
     ("(" * 5000, "compile_error", "does not compile"),
     ("import sys; sys.exit(3)", "runtime_error", "status 3"),
+    ("import sys\nclass I(int):\n    def __and__(self, o): return 0\nsys.exit(I(5))", "runtime_error", "status 5"),
     ("1 / 0", "runtime_error", "status 1: ZeroDivisionError"),
     ("input()", "runtime_error", "EOFError"),
     ("import os; os.abort()", "runtime_error", "SIGABRT"),
@@ -246,7 +247,7 @@ def test_patching_what_the_driver_uses_forges_nothing(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(("mapping", "sentence"), [
     ({"cpu": 2}, "no limit 'cpu'"), ({"cpu_s": "2"}, "must be a number"), ({"cpu_s": -1}, "out of range"),
     ({"memory_mb": 1.5}, "whole number"), ({"memory_mb": True}, "whole number"), ({"allow_fork": 1}, "true or false"),
-    ({"cpu_s": float("nan")}, "out of range"), ({"wall_s": 0}, "out of range"),
+    ({"cpu_s": float("nan")}, "out of range"), ({"wall_s": 0}, "out of range"), ({"wall_s": 1e12}, "out of range"),
 ])
 def test_limits_that_are_none_are_one_sentence(mapping: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):

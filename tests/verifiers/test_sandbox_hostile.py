@@ -108,6 +108,8 @@ PROBES = {
             for kind in (1, 2, 3, 5):
                 tried((family, kind), lambda: socket.socket(family, kind))
         tried('pair', lambda: socket.socketpair(socket.AF_INET))
+        for option in (7, 8, 32, 33):
+            tried(('size of a buffer', option), lambda: socket.socket(socket.AF_UNIX).setsockopt(1, option, 9999) or 1)
         tried('abstract', lambda: socket.socket(socket.AF_UNIX).connect('\\0our-secret') or 1)
         tried('a socket of the system', lambda: socket.socket(socket.AF_UNIX).connect('/run/systemd/notify') or 1)
         """,

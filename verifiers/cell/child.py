@@ -197,7 +197,7 @@ def _guarded(run: Callable[[], object]) -> int:
 
 def _exit_status(code: object) -> int:
     if code is None or isinstance(code, int):
-        return (code or 0) & 0xFF
+        return int.__and__(code or 0, 0xFF)  # a subclass may say otherwise
     print(code, file=sys.stderr)
     return 1
 

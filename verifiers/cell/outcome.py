@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 Outcome = Literal["ran", "compile_error", "timeout", "output_limit", "memory_limit", "runtime_error", "sandbox_error"]
 
 TAIL = 2_000  # bytes of stderr that are kept
+MOST_SECONDS = 86_400.0
 NO_MEMORY = re.compile(r"^MemoryError\b|std::bad_alloc|^java\.lang\.OutOfMemoryError|out of memory", re.IGNORECASE)
 
 
@@ -37,7 +38,8 @@ class Limits:
             wanted = (bool,) if field.name == "allow_fork" else (int, float) if field.name[-2:] == "_s" else (int,)
             if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
                 raise ValueError(f"the limit {field.name} is {value!r}: it must be {_NAMES[wanted[-1]]}")
-            if not (0 if field.name == "allow_fork" else _LEAST.get(field.name, 1)) <= value <= 1 << 40:
+            most = MOST_SECONDS if field.name[-2:] == "_s" else 1 << 40
+            if not (0 if field.name == "allow_fork" else _LEAST.get(field.name, 1)) <= value <= most:
                 raise ValueError(f"the limit {field.name} is {value!r}: that is out of range")
 
     @classmethod

@@ -14,6 +14,7 @@ from typing import Any
 CLONE_THREAD, CLONE_NEWUSER = 0x00010000, 0x10000000
 S_IFMT, S_IFCHR, S_IFBLK = 0o170000, 0o020000, 0o060000
 AF_UNIX, TIOCSTI, TIOCLINUX = 1, 0x5412, 0x541C
+SOL_SOCKET, BUFFER_SIZES = 1, (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and those of root
 
 _NAMES = """
 ptrace process_vm_readv process_vm_writev process_madvise process_mrelease kcmp pidfd_getfd
@@ -55,6 +56,8 @@ def _whole(seccomp: Any) -> Any:
         _add(rules, denied, name, seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER))
     for name in ("socket", "socketpair"):
         _add(rules, denied, name, seccomp.Arg(0, seccomp.NE, AF_UNIX))
+    for option in BUFFER_SIZES:  # what waits in a socket is no memory of the program
+        _add(rules, denied, "setsockopt", seccomp.Arg(1, seccomp.EQ, SOL_SOCKET), seccomp.Arg(2, seccomp.EQ, option))
     for kind in (S_IFCHR, S_IFBLK):
         _add(rules, denied, "mknod", seccomp.Arg(1, seccomp.MASKED_EQ, S_IFMT, kind))
         _add(rules, denied, "mknodat", seccomp.Arg(2, seccomp.MASKED_EQ, S_IFMT, kind))

@@ -23,7 +23,7 @@ class _Module(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return self.__dict__["_cot_channel"].ask("get", 0, name)
+        return self.__dict__["_cot_channel"].attribute(0, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("__"):  # the import system's own

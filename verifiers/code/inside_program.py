@@ -95,8 +95,10 @@ class _Server:
         function = _OPERATIONS.get(name) or getattr(operator, name)
         return function(self._objects[handle], *(decode(tree, self._object) for tree in args)), None
 
-    def _do_exit(self, handle: int) -> tuple[Any, Any]:
-        return self._objects[handle].__exit__(None, None, None), None
+    def _do_exit(self, handle: int, tree: Any) -> tuple[Any, Any]:
+        error = decode(tree, self._object)
+        raised = (None, None, None) if error is None else (type(error), error, error.__traceback__)
+        return bool(self._objects[handle].__exit__(*raised)), None
 
     # -- handles -----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,11 @@ from typing import Any
 
 from verifiers.code.inside_values import decode, dumps, encode, loads
 
+LENT = 1_000
+"""Items of a container of the program's that is watched; longer ones are tables that nobody changes."""
+IDLE = 2
+"""References to a container that only the list of those lent holds, and the look at it."""
+
 
 class NeedsReal(BaseException):
     """The tests want something of the program's real objects that cannot be had from afar."""
@@ -31,10 +36,32 @@ class Channel:
         self.asked, self.tainted = 0, False
         self._classes: dict[int, Any] = {}
         self._objects: dict[int, Any] = {}
+        self._lent: list[tuple[Any, bytes, int, str]] = []
+
+    def attribute(self, handle: int, name: str) -> Any:
+        """An attribute's value. A container is a copy: while the tests hold it, neither side may change its own."""
+        value = self.ask("get", handle, name)
+        if isinstance(value, (list, dict, set)) and len(value) <= LENT:
+            self._lent.append((value, self._text(value), handle, name))
+        return value
+
+    def _text(self, value: Any) -> bytes:
+        return dumps(encode(value, self.tree))
+
+    def _unchanged_here(self) -> None:
+        if any(self._text(lent[0]) != lent[1] for lent in self._lent):
+            raise NeedsReal("the tests change a container of the program's")
+        self._lent = [lent for lent in self._lent if sys.getrefcount(lent[0]) > IDLE]
+
+    def _unchanged_there(self) -> None:
+        for _, text, handle, name in list(self._lent):
+            if self._text(self.ask("get", handle, name)) != text:
+                raise NeedsReal("the program changes a container that the tests hold")
 
     def ask(self, *request: Any, given: Any = ()) -> Any:
         """The answer's value; what the program printed is printed here, what it raised is raised here."""
         self.asked += 1
+        self._unchanged_here()
         self._channel.send(b"c" + dumps(request))
         kind, value, printed, *changed = loads(self._channel.receive())
         if printed:
@@ -47,11 +74,17 @@ class Channel:
 
     def call(self, handle: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         trees = [encode(arg, self.tree) for arg in args]
-        return self.ask("call", handle, trees, {k: encode(v, self.tree) for k, v in kwargs.items()},
-                        given=(args, kwargs))
+        try:
+            return self.ask("call", handle, trees, {k: encode(v, self.tree) for k, v in kwargs.items()},
+                            given=(args, kwargs))
+        finally:
+            self._unchanged_there()
 
     def operate(self, name: str, handle: int, *args: Any) -> Any:
-        return self.ask("op", name, handle, [encode(arg, self.tree) for arg in args])
+        try:
+            return self.ask("op", name, handle, [encode(arg, self.tree) for arg in args])
+        finally:
+            self._unchanged_there()
 
     def tree(self, value: Any) -> Any:
         """An object goes back to the program it came from, a part of Python goes by name; nothing else can go there."""
@@ -184,7 +217,7 @@ class _RemoteClass(type):
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("_cot_") or "_cot_at" not in vars(cls):
             raise AttributeError(name)
-        return cls._cot_channel.ask("get", cls._cot_at, name)
+        return cls._cot_channel.attribute(cls._cot_at, name)
 
     def __iter__(cls) -> Any:
         return cls._cot_channel.operate("iter", cls._cot_at)
@@ -234,7 +267,7 @@ class Remote(metaclass=_RemoteClass):
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("_cot_") or (name.startswith("__") and name not in ("__name__", "__doc__", "__dict__")):
             return object.__getattribute__(self, name)
-        return self._cot_channel.ask("get", self._cot_at, name)
+        return self._cot_channel.attribute(self._cot_at, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._cot_channel.ask("set", self._cot_at, name, encode(value, self._cot_channel.tree))
@@ -250,8 +283,14 @@ class Remote(metaclass=_RemoteClass):
         self._cot_channel.tainted = True
         return self._cot_channel.operate("eq", self._cot_at, other) is True
 
-    def __exit__(self, *_: Any) -> bool:
-        return bool(self._cot_channel.ask("exit", self._cot_at))
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> bool:
+        """Its own error the program may swallow; a failed assertion of the tests it may not even see."""
+        own = error is not None and hasattr(error, "from_program")
+        if error is not None and not own and type(error) is not AssertionError:
+            raise NeedsReal(f"a {type(error).__name__} of the tests passes through an object of the program's")
+        tree = self._cot_channel.tree(error) if own else None
+        swallowed = bool(self._cot_channel.ask("exit", self._cot_at, tree))
+        return swallowed and own
 
     def __bool__(self) -> bool:
         return bool(self._cot_channel.operate("bool", self._cot_at))

@@ -7,6 +7,7 @@ Test functions and classes, `raises`, `approx`, `fail`, `skip`, `fixture` (of on
 import contextlib
 import functools
 import inspect
+import io
 import itertools
 import math
 import re
@@ -14,7 +15,7 @@ import sys
 import types
 import unittest
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from verifiers.code.inside_proxy import Unsupported
 
@@ -85,14 +86,25 @@ def _fixture(name: str, fixtures: dict[str, Any], made: dict[str, Any], stack: c
 
 
 class _CapSys:
-    def __init__(self) -> None:
-        self._from = sys.stdout.tell()
+    """Of stdout and stderr, which are kept in memory; what a program prints to stderr comes only from beside."""
 
-    def readouterr(self) -> Any:
-        sys.stdout.seek(self._from)
-        out = sys.stdout.read()
-        self._from = sys.stdout.tell()
-        return types.SimpleNamespace(out=out, err="")
+    def __init__(self) -> None:
+        sys.stderr = io.StringIO()
+        self._from = {stream: stream.tell() for stream in (sys.stdout, sys.stderr)}
+
+    def readouterr(self) -> "_Captured":
+        return _Captured(*map(self._new, list(self._from)))
+
+    def _new(self, stream: Any) -> str:
+        stream.seek(self._from[stream])
+        text: str = stream.read()
+        self._from[stream] = stream.tell()
+        return text
+
+
+class _Captured(NamedTuple):
+    out: str
+    err: str
 
 
 # -- what tests call -----------------------------------------------------------------------------------------

@@ -73,18 +73,26 @@ class _Suite:
 
     def execute(self, text: str, name: str) -> None:
         """Run code in the suite's module, with the program's names that it uses and does not import."""
-        tree = ast.parse(text)
-        tree.body = [node for node in tree.body if not self._takes_all(node)]
-        if len(text) <= REWRITTEN:
-            tree = ast.fix_missing_locations(_Rewriter().visit(tree))
-        code = compile(tree, name, "exec", dont_inherit=True)
-        wanted = inside_module.free_names(code) - vars(self.space).keys()
+        try:
+            code, names = self._compiled(text, name)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise Unsupported(f"the tests do not compile: {type(error).__name__}: {error}") from error
+        wanted = (inside_module.free_names(code) & names) - vars(self.space).keys()
         if self.channel is None:
             found = {n: v for n, v in vars(self.module).items() if n in wanted and not n.startswith("__")}
         else:
             found = inside_module.visible(wanted, self.job["names"], self.module)
         vars(self.space).update(found, **{_SAME: _same})
         exec(code, vars(self.space))
+
+    def _compiled(self, text: str, name: str) -> tuple[types.CodeType, set[str]]:
+        """The code, and the names in it that are no attributes."""
+        tree = ast.parse(text)
+        tree.body = [node for node in tree.body if not self._takes_all(node)]
+        if len(text) <= REWRITTEN:
+            tree = ast.fix_missing_locations(_Rewriter().visit(tree))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        return compile(tree, name, "exec", dont_inherit=True), names
 
     def _takes_all(self, node: ast.stmt) -> bool:
         """`from solution import *`: what is used of it is there anyway, and nothing that the tests have is replaced."""
@@ -118,6 +126,8 @@ def _test(suite: _Suite, text: str) -> Callable[[], None]:
 
 def _check(suite: _Suite) -> None:
     suite.execute(suite.job["code"], "tests.py")
+    if "check" not in vars(suite.space):
+        raise Unsupported("the tests have no function 'check'")
     entry = suite.job["entry"]
     vars(suite.space)["check"](*([getattr(suite.module, entry)] if entry else []))
 

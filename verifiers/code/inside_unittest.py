@@ -10,6 +10,8 @@ from verifiers.code.inside_tests import SHOWN, judged
 
 Report = Callable[..., None]
 
+vars(unittest)["main"] = lambda *_, **__: None  # at the end of many suites; the tests are run from here
+
 
 def run(made: dict[str, Any], report: Report, outcome: Callable[[Any], tuple[str, str]], fresh: Callable[[], None]
         ) -> None:

@@ -31,7 +31,9 @@ OWN_LIMITS = Limits(cpu_s=60.0, wall_s=600.0, memory_mb=1024)
 FAR_OVER = 1.19
 """A timeout is believed at once when this multiple of the CPU limit was used."""
 
-NEEDS_REAL = re.compile(r"\bmock\b|\bmonkeypatch\b|\bsys\.stdin\b|builtins\.input|\binspect\.|__code__|__globals__")
+NEEDS_REAL = re.compile(
+    r"\bmock\b|\bmonkeypatch\b|\bsys\.std(?:in|err)\b|builtins\.input|\binspect\.|__code__|__globals__|redirect_stderr"
+    r"|\bassert(?:No)?Logs\b|\bassertWarns|\bcatch_warnings\b|(?s:\bcapsys\b.*\berr\b)")
 FORGES = re.compile(
     r"\b(?:gc|inspect|ctypes|atexit|unittest|pytest|_pytest|builtins|threading|_thread|marshal|socket|multiprocessing)\b"
     r"|_getframe|__eq__|__ne__|__del__|__code__|__globals__|__builtins__|__main__|sys\s*\.\s*(?:modules|settrace|setprof)"

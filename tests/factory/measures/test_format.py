@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from factory.measures.answer_only_in_thinking import answer_only_in_thinking
+from factory.measures.answers import response_of
 from factory.measures.api_error import api_error
 from factory.measures.code_share import code_share
 from factory.measures.final_answers import final_answers
@@ -157,3 +158,12 @@ def test_log_probability_is_what_was_stored_and_no_value_where_nothing_was() -> 
     assert (log_probability(PROBLEM, told), log_probability(PROBLEM, told, of="lowest")) == (-0.5, -7.0)
     with pytest.raises(ValueError, match="set logprobs = true"):
         log_probability(PROBLEM, text)
+
+
+@pytest.mark.parametrize(("response", "value"), [
+    (r"Write `<think>` before it. \boxed{288}", r"Write `<think>` before it. \boxed{288}"),
+    ("<think>Hm.</think>288", "288"), ("<think>Hm.", ""), ("Hm.</think> 288", "288"),
+])
+def test_a_response_that_nobody_split_is_split_and_tags_that_are_talked_about_are_text(response: str,
+                                                                                      value: str) -> None:
+    assert response_of(replace(trace("2"), completion=Completion("", response, response, "stop"))) == value

@@ -1,5 +1,6 @@
 """Verification beside generation, and sampling that follows it (`generate.adaptive`)."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from factory.lake import Lake
 from factory.run import Run
-from factory.stages import beside, generate, load, verify
+from factory.stages import beside, budget, buyer, generate, load, progress, verify
+from verifiers.verdict import Verdict
 
 Make = Callable[..., Run]
 Private = Callable[[str, str], str]
@@ -125,3 +127,52 @@ def test_traces_that_a_killed_run_left_unjudged_are_judged_before_more_are_asked
     generate.generate(Run(run.recipe, Lake(run.lake.folder)))
     assert run.lake.ids("traces") == traces
     assert run.lake.value("SELECT count(*) FROM verdicts") == len(traces)
+
+
+def buyer_of(run: Run) -> buyer.Buyer:
+    load.load(run)
+    job = generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
+    made = buyer.Buyer(job, job.teacher, budget.Meter(job), progress.Progress("generate", 1))
+    for problems in generate.owed(job):
+        made.plan.add(problems)
+    return made
+
+
+def test_a_sample_that_is_called_off_before_its_first_step_has_ended(adaptive: Make) -> None:
+    async def called_off() -> None:
+        made = buyer_of(adaptive())
+        made._launch()
+        tasks = list(made.flying.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert len(tasks) == 4
+        assert not made.flying
+        assert not any(asked.flying for asked in made.plan.open.values())
+        made.stop()
+    asyncio.run(called_off())
+
+
+def test_a_verdict_may_settle_a_problem_of_which_a_budget_kept_a_sample_from_being_asked(adaptive: Make) -> None:
+    async def settled() -> None:
+        made = buyer_of(adaptive(correct=1))
+        problem = made.plan.fresh[0].problem
+        made.plan.next()
+        made.plan.open[problem.id].unjudged = 1
+        made._heard(beside.Answer("trace", problem, "", "digest"), Verdict("correct", "", ""))
+        assert made.plan.open[problem.id].done
+        assert made.progress.cancelled == 0
+        made.stop()
+    asyncio.run(settled())
+
+
+def test_nothing_is_judged_after_an_interruption(adaptive: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted() -> None:
+        made = buyer_of(adaptive())
+        made.beside.finish = lambda: asyncio.sleep(3600)  # type: ignore[union-attr,method-assign,assignment]
+        judging = asyncio.ensure_future(made.judge_rest())
+        await asyncio.sleep(0)
+        judging.cancel()
+        await asyncio.wait([judging])
+        assert made.beside._stopped  # type: ignore[union-attr]
+    asyncio.run(interrupted())

@@ -141,3 +141,30 @@ def test_when_a_quota_is_used_up_what_is_in_flight_is_finished_and_judged(paid: 
 def test_a_limit_that_is_none_is_refused(make_run: Make, key: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"budget.{key}"):
         make_run(budget={key: value})
+
+
+def test_the_gpu_time_of_an_evaluation_is_none_of_the_runs(paid: Make) -> None:
+    run = paid()
+    for part, noted in (("evaluate", 0), ("train", 1)):
+        teacher = generate.make_teacher(run.recipe.teacher)
+        budget.Meter(generate.Job(run, part, teacher, run.recipe.generate)).note_gpus(at_once=True)
+        assert run.lake.value("SELECT count(*) FROM timings WHERE part = 'GPU time'") == noted
+
+
+def test_gpu_time_is_noted_of_a_run_that_breaks_off(paid: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: Any) -> None:
+        raise UserError("no more")
+    run = paid()
+    monkeypatch.setattr(generate.Buyer, "work", broken)
+    with pytest.raises(UserError, match="no more"):
+        generate.generate(run)
+    assert run.lake.value("SELECT sum(seconds) FROM timings WHERE part = 'GPU time'") > 0
+
+
+def test_what_is_in_flight_is_expected_to_cost_what_the_gpus_did(paid: Make) -> None:
+    run = paid(price={"gpu_hour": 1}, budget={"max_usd": 10})
+    meter = budget.Meter(generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate))
+    meter.spend(budget.Usage(completion=10), 0.0)
+    meter.usd += 4
+    assert meter.admits(1)
+    assert not meter.admits(2)

@@ -307,6 +307,27 @@ def test_what_is_finished_is_kept_when_the_asking_is_interrupted(bench: Bench) -
     assert 0 <= lost <= 2  # of each worker, the question that was on its way
 
 
+def test_what_is_finished_is_kept_of_a_second_interruption(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.run(samples=500)
+
+    async def never(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def again(_: Any) -> None:
+        raise asyncio.CancelledError
+
+    async def interrupted() -> None:
+        buying = asyncio.ensure_future(generate._buy(job_of(run), "generate", 2000))
+        while len(bench.asked()) < 50:
+            await asyncio.wait([buying], timeout=0)
+        monkeypatch.setattr(buyer.Buyer, "_land_all", again)
+        buying.cancel()
+        await asyncio.wait([buying])
+    monkeypatch.setattr(buyer.Buyer, "_write", never)  # a disk so slow that all of it still waits
+    asyncio.run(interrupted())
+    assert len(samples(run.lake)) >= 48
+
+
 def test_an_owed_prompt_is_read_back_as_it_was(bench: Bench) -> None:
     run = bench.run()
     assert {asked.problem.id for found in generate.owed(job_of(run)) for asked in found} == run.lake.ids("problems")

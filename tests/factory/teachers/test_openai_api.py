@@ -302,10 +302,19 @@ def test_a_key_is_needed_unless_the_endpoint_is_local(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("sampling", "said"), [
     ({"n": 4}, "teacher.sampling.n is set"), ({"seed": 1}, "teacher.sampling.seed"), ({"x": {1}}, "numbers, texts"),
-    ({"extra_body": {"stream": True}}, "teacher.sampling.stream"), ({"x": math.nan}, "numbers, texts")])
+    ({"extra_body": {"stream": True}}, "teacher.sampling.stream"), ({"x": math.nan}, "numbers, texts"),
+    ({"extra_body": 3}, "teacher.sampling.extra_body is 3: write a table"),
+    ({"max_tokens": "x"}, "teacher.sampling.max_tokens is 'x': set a whole number"),
+    ({"extra_body": {"max_tokens": 0}}, "teacher.sampling.max_tokens is 0")])
 def test_sampling_that_cannot_be_sent_is_refused(sampling: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         openai_api(model="m", sampling=sampling)
+
+
+@pytest.mark.parametrize("seconds", [{"connect_timeout": 0}, {"idle_timeout": -1}])
+def test_a_time_limit_that_is_none_is_refused(seconds: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="set seconds above 0"):
+        openai_api(model="m", **seconds)  # type: ignore[arg-type]
 
 
 def test_the_identity_is_what_determines_answers() -> None:

@@ -19,11 +19,19 @@ MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "conten
 @pytest.mark.parametrize(("settings", "said"), [
     (["http_501=0.1"], "the script has no 'http_501': use one of model, seed"),
     (["http_500=2"], "http_500 = 2 has to be a share from 0 to 1"), (["http_500=x"], "has to be a share"),
-    (["steps=0.5"], "steps = 0.5 has to be int"), (["delay=-1"], "delay = -1 has to be float"),
+    (["steps=0.5"], "steps = 0.5 has to be int"), (["delay=-1"], "delay = -1 has to be float, 0 or more"),
+    (["slots=0"], "slots = 0 has to be int, 1 or more"),
     (["engine=1"], "engine = 1 has to be bool"), (["http_500=0.6", "hang=0.6"], "come to more than 1: lower some")])
 def test_a_setting_that_cannot_be_is_refused(settings: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         Script.read(settings)
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(UserError, match="port 99999 cannot be served"):
+        async with Server(Script()).serve(99999):
+            pass
 
 
 def test_settings_are_read_by_their_types() -> None:

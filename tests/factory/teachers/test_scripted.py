@@ -59,6 +59,11 @@ def test_a_share_outside_0_to_1_is_refused(parameter: str) -> None:
         scripted(**{parameter: 2})  # type: ignore[arg-type]
 
 
+def test_a_concurrency_of_none_is_refused() -> None:
+    with pytest.raises(UserError, match=r"teacher\.concurrency is 0: set it to 1 or more"):
+        scripted(concurrency=0)
+
+
 @pytest.mark.parametrize(("question", "value"), [
     ("Compute 3 * (4 + 5) - 2.", 25),
     ("Compute 2 - 3 - 4.", -5),

@@ -458,3 +458,9 @@ async def test_the_real_vllm_serves_a_tiny_model(tmp_path: Path) -> None:
     ("OSError: x is not a valid model identifier listed on", "teacher.model"), ("something new", "mend the teacher")])
 def test_what_to_do_about_it(said: str, what: str) -> None:
     assert what in _vllm_command.advice(said)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none_is_refused(make: Callable[..., VllmServer], port: int) -> None:
+    with pytest.raises(UserError, match=f"teacher.port is {port}: set one up to 65535"):
+        make(port=port)

@@ -199,3 +199,61 @@ def test_the_first_failed_comparison_is_told() -> None:
     reference = json.dumps({"kind": "asserts", "tests": ["assert f(2) == 4", "assert f(3) == [9]"]})
     verdict = code_tests("```python\ndef f(x):\n    return x * 2\n```", reference)
     assert verdict.reason == "assert f(3) == [9]: got 6, expected [9]"
+
+
+KEEPER = """
+import logging, sys, warnings
+seen = {}
+order = []
+def f(key):
+    order.append(key)
+    seen[key] = seen.get(key, 0) + 1
+    return seen[key]
+def warn(): warnings.warn("old", DeprecationWarning)
+def log(): logging.getLogger("x").warning("hi")
+def complain(): print("bad", file=sys.stderr)
+class Within:
+    def __init__(self, kind): self.kind = kind
+    def __enter__(self): return 5
+    def __exit__(self, kind, error, trace): return kind is not None and issubclass(kind, self.kind)
+def fail(): raise KeyError("k")
+"""
+
+
+@pytest.mark.parametrize(("body", "trust"), [
+    ("f(1); self.assertEqual(solution.order, [1]); f(2); self.assertEqual(solution.order, [1, 2])", "certain"),
+    ("solution.seen['a'] = 5; self.assertEqual(f('a'), 6)", "in_process"),
+    ("order = solution.order; f('a'); self.assertEqual(order, ['a'])", "in_process"),
+    ("with Within(KeyError): fail()", "certain"),
+    ("with Within(KeyError): raise KeyError", "in_process"),
+    ("with self.assertRaises(KeyError):\n            with Within(ValueError): fail()", "certain"),
+    ("with self.assertWarns(DeprecationWarning): warn()", "in_process"),
+    ("with self.assertLogs('x'): log()", "in_process"),
+])
+def test_what_a_program_keeps_swallows_or_logs_is_seen(body: str, trust: str) -> None:
+    assert run(KEEPER, f"{HEAD}    def test(self):\n        {body}\n")[:2] == ("passed", trust)
+
+
+def test_no_context_manager_of_a_program_swallows_a_failed_assertion() -> None:
+    program = "class C:\n    def __enter__(self): return 1\n    def __exit__(self, *_): return True\n"
+    tests = f"{HEAD}    def test(self):\n        with C() as x: self.assertEqual(x, 2)\n"
+    assert run(program, tests)[:2] == ("wrong_answer", "certain")
+
+
+def test_capsys_gives_a_pair_of_what_was_printed() -> None:
+    tests = "from solution import complain\ndef test(capsys):\n    complain()\n    out, err = capsys.readouterr()\n"
+    assert run(KEEPER, f"{tests}    assert (out, err) == ('', 'bad\\n')\n")[:2] == ("passed", "in_process")
+
+
+def test_a_suite_that_ends_with_main_is_judged() -> None:
+    tests = f"{HEAD}    def test(self): self.assertEqual(f('a'), 1)\nunittest.main()\n"
+    assert run(KEEPER, tests)[:2] == ("passed", "certain")
+    assert run("def f(key): return 0", tests)[0] == "wrong_answer"
+
+
+@pytest.mark.parametrize("reference", [
+    {"kind": "asserts", "tests": ["assert ("]}, {"kind": "asserts", "tests": ["return"]},
+    {"kind": "script", "code": "def ("}, {"kind": "check_function", "entry": "f", "code": "x = 1"}])
+def test_tests_that_are_no_tests_are_no_fault_of_the_program(reference: dict[str, Any]) -> None:
+    verdict = code_tests("```python\ndef f(): pass\n```", json.dumps(reference))
+    assert verdict.status == "undecided" and verdict.reason.count("the tests") == 1
