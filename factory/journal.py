@@ -24,7 +24,7 @@ class Reserve:
     """A file that only takes up space, to be given up when a disk is full."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.size = path, 0
 
     def take(self) -> None:
         """Raises OSError when there is no space even for this: nothing should be bought then."""
@@ -33,6 +33,7 @@ class Reserve:
         try:
             with open(self.path, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
+            self.size = size
         except OSError as error:
             self.release()
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):

@@ -198,11 +198,26 @@ class Lake:
                 segment.append(cleaned)
             except OSError:  # no space, or a file that must not grow: the run has to stop, but these rows were paid for
                 self._reserve.release()
-                self._journals.pop(table).close()
-                self._segment(table).append(cleaned)
+                self._rescue(table, cleaned)
                 raise
             if segment.rows >= SEGMENT_ROWS or segment.bytes >= SEGMENT_BYTES:
                 self._close(table)
+
+    def _rescue(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Into new segments, each with as many rows as may be in one. Raises OSError at a row that finds no place."""
+        self._journals.pop(table).close()
+        try:
+            self._segment(table).append(rows)
+        except OSError:
+            if len(rows) == 1:
+                raise
+            self._rescue(table, rows[:len(rows) // 2])
+            self._rescue(table, rows[len(rows) // 2:])
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of a full disk that rows can still be saved to; 0: nothing is held back."""
+        return self._reserve.size
 
     def _segment(self, table: str) -> Journal:
         if table not in self._journals:

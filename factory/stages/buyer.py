@@ -7,6 +7,7 @@ with one fdatasync; a failure is a tombstone row, and one bad row never stops a 
 import asyncio
 import contextlib
 import functools
+import math
 import random
 import time
 from collections import deque
@@ -32,6 +33,10 @@ from verifiers.verdict import Verdict
 BACKLOG = 4096
 """So many finished rows may wait for a slow disk before the asking pauses; what is bought is never held back."""
 
+WIDEST = 8
+"""Bytes on the disk for a character at most, and as much again for what is still in flight: so many characters may wait
+as the reserve of a full disk takes."""
+
 GLANCE = 0.25
 """Seconds after which the teacher's concurrency and the budget are looked at again, if nothing happens before."""
 
@@ -47,6 +52,10 @@ class Finished:
     tokens: int = 0
     """Written for it, by the replies' own counts; of a continuation without what it goes on from."""
 
+    @property
+    def characters(self) -> int:
+        return sum(len(text) for row in (self.row, *self.steps) for text in row.values() if isinstance(text, str))
+
 
 class Buyer:
     """One job at work. `ending` is why it stops asking early, if it does."""
@@ -59,6 +68,7 @@ class Buyer:
         self.cuts: deque[Cut] = deque()
         self.flying: dict[str, asyncio.Task[bool]] = {}
         self.finished: asyncio.Queue[Finished | None] = asyncio.Queue()
+        self.unwritten = 0  # characters
         self.ending: Exhausted | None = None
         self._broken: BaseException | None = None
         self._failed_in_a_row = 0
@@ -146,8 +156,12 @@ class Buyer:
 
     def _has_room(self) -> bool:
         in_flight = len(self.flying)
-        return (in_flight < self.teacher.concurrency and self.finished.qsize() < BACKLOG
+        return (in_flight < self.teacher.concurrency and self.finished.qsize() < BACKLOG and self._can_be_saved()
                 and (self.meter.admits(in_flight) or bool(self.meter.reached())))
+
+    def _can_be_saved(self) -> bool:
+        """Whether what waits would still find a place if the disk were full now."""
+        return self.unwritten * WIDEST <= (self.job.run.lake.reserved or math.inf)
 
     async def _happens(self) -> None:
         """Wait until something has ended or was judged, or a moment has passed."""
@@ -235,12 +249,16 @@ class Buyer:
         made = trace.completion
         judge = judge and (bool(trace.parent) or not truncation.is_cut(made, self.job.options.truncation))
         answer = Answer(trace.id, problem, made.response, digest(made.raw)) if judge else None
-        self.finished.put_nowait(Finished("traces", trace_row(trace), step_rows(trace), answer, usage.completion))
+        self._put(Finished("traces", trace_row(trace), step_rows(trace), answer, usage.completion))
+
+    def _put(self, done: Finished) -> None:
+        self.unwritten += done.characters
+        self.finished.put_nowait(done)
 
     def _bury(self, problem: Problem, request: Request, reason: str, retry: bool, attempts: int, usage: Usage) -> None:
         created, cost = now(), self.meter.cost(usage)
         self.meter.spend(usage, cost)
-        self.finished.put_nowait(Finished("failures", dict(
+        self._put(Finished("failures", dict(
             id=content_id("failure", request.id, created), trace_id=request.id, problem_id=problem.id,
             teacher=request.teacher, reason=reason, retry=retry, attempts=attempts, created=created,
             tokens=usage.completion, cost=cost), []))
@@ -260,6 +278,8 @@ class Buyer:
             done = [item for item in group if item]
             self._share_gpu_cost(done)
             await asyncio.to_thread(_journal, self.job.run.lake, done)
+            self.unwritten -= sum(item.characters for item in done)
+            self._turn.set()
             self.progress.bought(done, self.meter)
             for item in done:  # only now: a verdict must not outlive its trace
                 if item.answer:
