@@ -5,6 +5,7 @@ Quicker and blunter than `verifiers.answers`, which reads one answer out: here t
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from factory.records import Trace
 from factory.thoughts import CLOSE, OPEN, split
@@ -18,7 +19,12 @@ def response_of(trace: Trace) -> str:
     """The response of a trace; of a text whose thinking was never closed, nothing."""
     response = trace.completion.response
     tagged = OPEN in response or CLOSE in response  # no teacher of ours split it, or the tags are only talked about
-    return split(response)[1] if tagged else response
+    return _untagged(response) if tagged else response
+
+
+@lru_cache(maxsize=2)  # the measures of one trace follow each other
+def _untagged(response: str) -> str:
+    return split(response)[1]
 
 
 def boxes(text: str) -> set[str]:
