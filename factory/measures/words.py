@@ -91,8 +91,6 @@ def _read(text: str) -> tuple[_Reading, int]:
     return _prepared.get(text) or (_Reading([text]), 0)
 
 
-
-
 @lru_cache(maxsize=2)
 def split(text: str) -> Words:
     reading, index = _read(text)

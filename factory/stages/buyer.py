@@ -52,7 +52,7 @@ class Finished:
     tokens: int = 0
     """Written for it, by the replies' own counts; of a continuation without what it goes on from."""
 
-    @property
+    @functools.cached_property
     def characters(self) -> int:
         return sum(len(text) for row in (self.row, *self.steps) for text in row.values() if isinstance(text, str))
 

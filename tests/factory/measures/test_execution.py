@@ -8,16 +8,7 @@ import pytest
 from factory.measures import execution as module
 from factory.measures.execution import execution
 from factory.records import Completion, Problem, Request, Trace
-from verifiers.sandbox import Limits, Program, SandboxMissing, Stdin, run_all
-
-
-def missing() -> str:
-    try:
-        run_all(Program("python", "print(1)"), [Stdin(b"")], Limits())
-    except SandboxMissing as error:
-        return str(error)
-    return ""
-
+from verifiers.code_tests import missing
 
 MISSING = missing()
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "a sandbox is here")

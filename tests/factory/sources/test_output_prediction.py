@@ -10,18 +10,10 @@ import pytest
 from factory.protocols import BadRow, UserError
 from factory.records import Problem
 from factory.sources.output_prediction import output_prediction
+from verifiers.code_tests import missing
 from verifiers.python_literal import python_literal, read
-from verifiers.sandbox import Limits, Program, SandboxMissing, Stdin, run_all
 
 CRUXEVAL = Path(__file__).parents[4] / "shared" / "data" / "code" / "cruxeval.jsonl.gz"
-
-
-def missing() -> str:
-    try:
-        run_all(Program("python", "print(1)"), [Stdin(b"")], Limits())
-    except SandboxMissing as error:
-        return str(error)
-    return ""
 
 
 MISSING = missing()

@@ -10,7 +10,7 @@ import pytest
 from factory.protocols import UserError
 from factory.records import Completion, Message, Problem
 from factory.strategies.repair import repair
-from verifiers.sandbox import Limits, Program, SandboxMissing, Stdin, run_all
+from verifiers.code_tests import missing
 
 HIDDEN = "987654"
 REFERENCE = json.dumps({
@@ -19,14 +19,6 @@ REFERENCE = json.dumps({
               {"stdin": f"{HIDDEN}\n", "stdout": f"{2 * int(HIDDEN)}\n"}]})
 RIGHT = "```python\nprint(int(input()) * 2)\n```"
 WRONG = "```python\nprint(int(input()) + 1)\n```"  # right about the first test
-
-
-def missing() -> str:
-    try:
-        run_all(Program("python", "print(1)"), [Stdin(b"")], Limits())
-    except SandboxMissing as error:
-        return str(error)
-    return ""
 
 
 MISSING = missing()
