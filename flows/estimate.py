@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from factory.lake import Lake
+from factory.metrics import interval
 from factory.prices import Price, Usage, price_of
 from factory.protocols import UserError
 from factory.recipe import Recipe
 from factory.run import Run, make_teacher
 from factory.stages import generate, load, recorded, verify
 from factory.stages.budget import gpus as gpus_of
-from factory.stages.evaluate import interval
 from factory.stages.generate import Job
 
 FEWEST = 2

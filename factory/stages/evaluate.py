@@ -2,10 +2,10 @@
 
 pass@1 is the mean over problems of the share of correct samples (avg@n); an undecided sample does not pass and is
 counted aside. Intervals are 95 % bootstrap over problems; a gain is the paired difference to the base on the same
-problems (Efron & Tibshirani 1993, percentile method).
+problems (`factory.metrics`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from factory.lake import now
+from factory.metrics import interval
 from factory.recipe import Evaluate, Generate
 from factory.records import canonical, content_id
 from factory.run import Run, make_teacher, strategy_key
 from factory.stages import verify
 from factory.stages.generate import Job, buy_all
-
-RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
@@ -87,16 +86,3 @@ def _figures(run: Run, options: Evaluate, model: Model, teacher: str, found: lis
         high=high,
         gain=None if first else float((mine - base).mean()), gain_low=None if first else gain_low,
         gain_high=None if first else gain_high, tokens=int(sum(f[3] for f in found)), created=now())
-
-
-def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap of the mean of `values` [problems]."""
-    rng = np.random.default_rng(seed)
-    means = np.concatenate(list(_resampled(values, rng)))
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
-def _resampled(values: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Means of resamples, in blocks that keep memory small."""
-    for _ in range(RESAMPLES // 100):
-        yield values[rng.integers(0, len(values), (100, len(values)))].mean(axis=1)

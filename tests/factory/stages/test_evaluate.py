@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from factory.run import Run
@@ -87,27 +86,3 @@ def test_what_is_held_out_is_not_a_trace_of_the_run(run: Run, tmp_path: Path) ->
     scores(run, tmp_path)
     assert run.lake.value("SELECT count(*) FROM run_traces") == 0
     assert run.lake.value("SELECT count(*) FROM traces") == 240
-
-
-# -- the interval ----------------------------------------------------------------------------------------------------
-
-
-def test_the_interval_of_a_constant_is_that_constant() -> None:
-    assert evaluate.interval(np.ones(50)) == (1, 1)
-
-
-def test_the_interval_is_the_same_every_time() -> None:
-    values = np.arange(40) % 2
-    assert evaluate.interval(values) == evaluate.interval(values)
-
-
-def test_the_interval_is_about_that_of_the_normal_law() -> None:
-    values = np.array([1.0] * 100 + [0.0] * 300)
-    low, high = evaluate.interval(values)
-    half = 1.96 * (0.25 * 0.75 / 400) ** 0.5
-    assert (low, high) == pytest.approx((0.25 - half, 0.25 + half), abs=0.006)
-
-
-def test_more_problems_narrow_the_interval() -> None:
-    few, many = (evaluate.interval(np.arange(n) % 2) for n in (40, 640))
-    assert (few[1] - few[0]) / (many[1] - many[0]) == pytest.approx(4, abs=0.5)
