@@ -1,4 +1,4 @@
-"""What `sft` and `dpo` share: rows in, TRL's checkpoints, a model that is complete or absent, figures.
+"""A training run, whichever the trainer: TRL's checkpoints, a model that is complete or absent, figures.
 
     output/run.json       the settings it was begun with: another run is not mixed into this one
     output/checkpoints/   TRL's own; a killed run goes on from the last complete one
@@ -9,130 +9,25 @@
 import json
 import math
 import os
-import random
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
 import transformers
 from huggingface_hub import constants
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, ProgressCallback
-from trl import DPOTrainer
+from transformers import ProgressCallback
 
 from factory.protocols import UserError
-from factory.records import Message
 
 Row = dict[str, Any]
 TOKENIZER_FILES = re.compile(r"(tokenizer|vocab|merges|special_tokens|added_tokens|chat_template|additional_chat).*")
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # TRL would report every run to its authors; the variable is read too early
-datasets.disable_progress_bars()
 transformers.logging.disable_progress_bar()
-
-
-# -- what goes in ----------------------------------------------------------------------------------------------------
-
-
-def open_base(base: Path) -> tuple[Any, Any]:
-    """The model in float32 and its tokenizer, from a local folder only."""
-    if not (base / "config.json").is_file():
-        raise UserError(f"{base} is not a model folder (it has no config.json): set base to a folder with the weights")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"the model in {base} does not open ({_first_line(error)}): fetch it again") from error
-    for name, value in (("chat template", tokenizer.chat_template), ("end-of-text token", tokenizer.eos_token)):
-        if not value:
-            raise UserError(f"the tokenizer in {base} has no {name}: add one, or use an instruction-tuned base")
-    return model, tokenizer
-
-
-def open_rows(dataset: Path, columns: Sequence[str]) -> list[Row]:
-    """The train split as a list. Raises UserError if it is empty or not of messages in `columns`."""
-    try:
-        rows = datasets.load_dataset(str(dataset), split="train")
-    except Exception as error:  # the library raises every kind here; whichever it is, this folder does not open
-        raise UserError(f"{dataset} does not open as a dataset ({_first_line(error)}): emit it again") from error
-    if missing := sorted(set(columns) - set(rows.column_names)):
-        raise UserError(f"{dataset} has no column '{missing[0]}' (it has {', '.join(rows.column_names)}): emit it with "
-                        f"an emitter that writes {', '.join(columns)}")
-    found: list[Row] = rows.select_columns(list(columns)).to_list()
-    if not found:
-        raise UserError(f"{dataset} has no rows: loosen the rules, or make more traces")
-    if not all(_is_conversation(row[column]) for row in found for column in columns):
-        raise UserError(f"{dataset}: {', '.join(columns)} must be lists of messages with a role and a content: emit it "
-                        "again")
-    return found
-
-
-def _is_conversation(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in value)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def prompt_tokens(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """The prompt as the student sees it when it is asked: up to where its own text begins.
-
-    A template that opens the thinking itself (`<think>` at the end) would have it twice: the answer brings its own.
-    """
-    if not messages:
-        raise UserError("a row has an answer without a prompt before it: emit it again")
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    text = re.sub(r"<think>\s*$", "", text)
-    return list(tokenizer.encode(text, add_special_tokens=False))
-
-
-def answer_tokens(tokenizer: Any, message: Message) -> list[int]:
-    """Exactly the content and the token that ends a turn, tokenised apart from the prompt as in generation.
-
-    Not by the template: some rewrite the thinking of a past turn, and TRL's need marks that few templates have.
-    """
-    if message["role"] != "assistant":
-        raise UserError(f"the message to train on is of the role '{message['role']}', not 'assistant': emit it again")
-    return list(tokenizer.encode(message["content"] + tokenizer.eos_token, add_special_tokens=False))
-
-
-def drop(rows: Sequence[Row], keep: Callable[[Row], bool], hint: str) -> tuple[list[Row], int]:
-    """The rows to keep and how many were not; `hint` says what to do when none is left."""
-    kept = [row for row in rows if keep(row)]
-    if not kept:
-        raise UserError(f"none of the {len(rows)} rows can be trained on: {hint}")
-    return kept, len(rows) - len(kept)
-
-
-def order(lengths: Sequence[int], batch: int, epochs: float, seed: int) -> list[int]:
-    """Row numbers for the whole run: shuffled by epoch, rows of like length in one batch, batches shuffled.
-
-    Fixed before the run and read in sequence, so that a resumed run sees just the rows that the killed one had not
-    (transformers' own length grouping draws a new order on resuming).
-    """
-    rng, stream = random.Random(f"order/{seed}"), list[int]()
-    for _ in range(math.ceil(epochs)):
-        stream += rng.sample(range(len(lengths)), len(lengths))
-    del stream[math.ceil(epochs * len(lengths)):]
-    result = list[int]()
-    for start in range(0, len(stream), batch * 16):
-        pool = sorted(stream[start:start + batch * 16], key=lengths.__getitem__)
-        full, rest = divmod(len(pool), batch)
-        for i in rng.sample(range(full), full):  # the ragged batch stays last, or the others would straddle its end
-            result += pool[i * batch:(i + 1) * batch]
-        result += pool[len(pool) - rest:]
-    return result
-
-
-def ordered(rows: Sequence[Row], places: Sequence[int]) -> Any:
-    """The rows as a `datasets.Dataset` in the order of `places`, without copying a row for each epoch."""
-    return datasets.Dataset.from_list(list(rows)).select(places)
 
 
 # -- the run ---------------------------------------------------------------------------------------------------------
@@ -261,27 +156,3 @@ def _sync(files: Iterable[Path]) -> None:
     for file in files:
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
-
-
-class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # torch is untyped here
-    """Muon for the matrices inside the layers, AdamW for the rest, as one optimiser: one schedule, one checkpoint."""
-
-    def __init__(self, model: Any, rate: float) -> None:
-        inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
-        ids = {id(p) for p in inner}
-        outer = [p for p in model.parameters() if id(p) not in ids]
-        self.parts = [torch.optim.Muon(inner, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-                      torch.optim.AdamW(outer, lr=rate, betas=(0.9, 0.95), weight_decay=0.01)]
-        super().__init__([group for part in self.parts for group in part.param_groups], {})
-
-    def step(self, closure: Any = None) -> None:
-        for part, group in zip(self.parts, self.param_groups, strict=True):
-            part.state, part.param_groups = self.state, [group]  # what a scheduler or a checkpoint has put here
-            part.step()
-
-
-class TokenisedPairs(DPOTrainer):  # type: ignore[misc]  # TRL is untyped here
-    """TRL's trainer on rows that are tokens already: it would end a cut side as if the turn were over."""
-
-    def _prepare_dataset(self, dataset: Any, *rest: Any) -> Any:
-        return dataset

@@ -28,27 +28,29 @@ def dpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_
     """
     from trl import DPOConfig
 
+    from factory.students import _base, _rows
     from factory.students import _training as training
+    from factory.students._pairs import TokenisedPairs
 
     if figures := training.finished(output):
         return figures
     settings = {"plugin": "dpo", "version": VERSION, "base": base, "dataset": dataset, "epochs": epochs,
                 "learning_rate": learning_rate, "batch": batch, "beta": beta, "cut_after": cut_after,
                 "sft_weight": sft_weight, "max_length": max_length, "warmup": warmup, "bf16": bf16, "seed": seed}
-    model, tokenizer = training.open_base(base)
-    opened = training.open_rows(dataset, ["prompt", "chosen", "rejected"])
+    model, tokenizer = _base.open_base(base)
+    opened = _rows.open_rows(dataset, ["prompt", "chosen", "rejected"])
     rows = [tokenised(tokenizer, row, cut_after) for row in opened]
-    unlike, equal = training.drop(rows, lambda row: row["chosen_ids"] != row["rejected_ids"],
+    unlike, equal = _rows.drop(rows, lambda row: row["chosen_ids"] != row["rejected_ids"],
                                   "chosen and rejected are equal in all of them: choose pairs that differ")
-    kept, too_long = training.drop(unlike, lambda row: row["length"] <= max_length,
+    kept, too_long = _rows.drop(unlike, lambda row: row["length"] <= max_length,
                                    f"all are longer than max_length = {max_length} tokens: raise it, or set cut_after")
     training.begin(output, settings, threads)
-    places = training.order([row["length"] for row in kept], batch, epochs, seed)
+    places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     args = DPOConfig(**training.arguments(output, math.ceil(len(places) / batch), save_steps, seed), bf16=bf16,
                      learning_rate=learning_rate, per_device_train_batch_size=batch, warmup_steps=warmup, beta=beta,
                      loss_type=["sigmoid", "sft"], loss_weights=[1.0, sft_weight], precompute_ref_log_probs=True)
-    trainer = training.TokenisedPairs(model=model, args=args, processing_class=tokenizer,
-                                       train_dataset=training.ordered(kept, places))
+    trainer = TokenisedPairs(model=model, args=args, processing_class=tokenizer,
+                                       train_dataset=_rows.ordered(kept, places))
     figures = {"plugin": "dpo", "epochs": epochs, "rows": len(kept), "rows_too_long": too_long, "rows_equal": equal,
                "trained_tokens": sum(trained(kept[i]) for i in places), **training.train(trainer), **margins(trainer)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
@@ -56,10 +58,10 @@ def dpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_
 
 def tokenised(tokenizer: Any, row: dict[str, Any], cut_after: int | None) -> dict[str, Any]:
     """A pair for the trainer, both sides cut `cut_after` tokens after they part."""
-    from factory.students import _training as training
+    from factory.students import _rows
 
-    prompt = training.prompt_tokens(tokenizer, row["prompt"])
-    chosen, rejected = (training.answer_tokens(tokenizer, row[side][-1]) for side in ("chosen", "rejected"))
+    prompt = _rows.prompt_tokens(tokenizer, row["prompt"])
+    chosen, rejected = (_rows.answer_tokens(tokenizer, row[side][-1]) for side in ("chosen", "rejected"))
     end = shared(chosen, rejected) + cut_after if cut_after else None
     chosen, rejected = chosen[:end], rejected[:end]
     return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected,

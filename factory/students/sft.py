@@ -24,24 +24,26 @@ def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_
     """
     from trl import SFTConfig, SFTTrainer
 
+    from factory.students import _base, _rows
     from factory.students import _training as training
+    from factory.students._muon import Muon
 
     if figures := training.finished(output):
         return figures
     settings = {"plugin": "sft", "version": VERSION, "base": base, "dataset": dataset, "epochs": epochs,
                 "learning_rate": learning_rate, "batch": batch, "optimizer": optimizer, "max_length": max_length,
                 "warmup": warmup, "bf16": bf16, "seed": seed}
-    model, tokenizer = training.open_base(base)
-    rows = [tokenised(tokenizer, row["messages"]) for row in training.open_rows(dataset, ["messages"])]
-    kept, too_long = training.drop(rows, lambda row: row["length"] <= max_length,
+    model, tokenizer = _base.open_base(base)
+    rows = [tokenised(tokenizer, row["messages"]) for row in _rows.open_rows(dataset, ["messages"])]
+    kept, too_long = _rows.drop(rows, lambda row: row["length"] <= max_length,
                                    f"all are longer than max_length = {max_length} tokens: raise it")
     training.begin(output, settings, threads)
-    places = training.order([row["length"] for row in kept], batch, epochs, seed)
+    places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     args = SFTConfig(**training.arguments(output, math.ceil(len(places) / batch), save_steps, seed), bf16=bf16,
                      learning_rate=learning_rate, per_device_train_batch_size=batch, warmup_steps=warmup)
     trainer = SFTTrainer(model=model, args=args, processing_class=tokenizer,
-                         train_dataset=training.ordered(kept, places),
-                         optimizers=(training.Muon(model, learning_rate) if optimizer == "muon" else None, None))
+                         train_dataset=_rows.ordered(kept, places),
+                         optimizers=(Muon(model, learning_rate) if optimizer == "muon" else None, None))
     figures = {"plugin": "sft", "epochs": epochs, "rows": len(kept), "rows_too_long": too_long,
                "trained_tokens": sum(trained(kept[i]) for i in places), **training.train(trainer)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
@@ -49,10 +51,10 @@ def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_
 
 def tokenised(tokenizer: Any, messages: list[Any]) -> dict[str, Any]:
     """A row for the trainer: token ids, and labels that are -100 on everything but the last message."""
-    from factory.students import _training as training
+    from factory.students import _rows
 
-    answer = training.answer_tokens(tokenizer, messages[-1])
-    prompt = training.prompt_tokens(tokenizer, messages[:-1])
+    answer = _rows.answer_tokens(tokenizer, messages[-1])
+    prompt = _rows.prompt_tokens(tokenizer, messages[:-1])
     ids = prompt + answer
     return {"input_ids": ids, "labels": [-100] * len(prompt) + answer, "length": len(ids)}
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory.protocols import UserError
-from factory.students import _training, sft
+from factory.students import _rows, sft
 
 Write = Callable[[list[dict[str, Any]]], Path]
 DIES_AT_ITS_FIRST_CHECKPOINT = """
@@ -54,13 +54,13 @@ def test_a_template_that_opens_the_thinking_does_not_open_it_twice(base: Path) -
 
 def test_a_row_is_seen_once_an_epoch_and_batches_are_of_like_length() -> None:
     lengths = [(i * 37) % 101 + 1 for i in range(100)]
-    places = _training.order(lengths, batch=8, epochs=3, seed=0)
+    places = _rows.order(lengths, batch=8, epochs=3, seed=0)
     assert sorted(places) == sorted(list(range(100)) * 3)
     padding = sum(max(lengths[p] for p in places[i:i + 8]) - lengths[p] for i in range(0, 300, 8)
                   for p in places[i:i + 8])
     assert padding < 0.2 * sum(lengths) * 3
-    assert len(_training.order(lengths, batch=8, epochs=0.5, seed=0)) == 50
-    assert places != _training.order(lengths, batch=8, epochs=3, seed=1)
+    assert len(_rows.order(lengths, batch=8, epochs=0.5, seed=0)) == 50
+    assert places != _rows.order(lengths, batch=8, epochs=3, seed=1)
 
 
 @pytest.mark.slow

@@ -1,0 +1,100 @@
+"""Rows for the trainers: opened, checked, cut into tokens exactly where the loss is to lie, and put in order."""
+
+import math
+import random
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from factory.protocols import UserError
+from factory.records import Message
+
+Row = dict[str, Any]
+
+datasets.disable_progress_bars()
+
+
+def open_rows(dataset: Path, columns: Sequence[str]) -> list[Row]:
+    """The train split as a list. Raises UserError if it is empty or not of messages in `columns`."""
+    try:
+        rows = datasets.load_dataset(str(dataset), split="train")
+    except Exception as error:  # the library raises every kind here; whichever it is, this folder does not open
+        raise UserError(f"{dataset} does not open as a dataset ({first_line(error)}): emit it again") from error
+    if missing := sorted(set(columns) - set(rows.column_names)):
+        raise UserError(f"{dataset} has no column '{missing[0]}' (it has {', '.join(rows.column_names)}): emit it with "
+                        f"an emitter that writes {', '.join(columns)}")
+    found: list[Row] = rows.select_columns(list(columns)).to_list()
+    if not found:
+        raise UserError(f"{dataset} has no rows: loosen the rules, or make more traces")
+    if not all(_is_conversation(row[column]) for row in found for column in columns):
+        raise UserError(f"{dataset}: {', '.join(columns)} must be lists of messages with a role and a content: emit it "
+                        "again")
+    return found
+
+
+def _is_conversation(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in value)
+
+
+def prompt_tokens(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """The prompt as the student sees it when it is asked: up to where its own text begins.
+
+    A template that opens the thinking itself (`<think>` at the end) would have it twice: the answer brings its own.
+    """
+    if not messages:
+        raise UserError("a row has an answer without a prompt before it: emit it again")
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    text = re.sub(r"<think>\s*$", "", text)
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def answer_tokens(tokenizer: Any, message: Message) -> list[int]:
+    """Exactly the content and the token that ends a turn, tokenised apart from the prompt as in generation.
+
+    Not by the template: some rewrite the thinking of a past turn, and TRL's need marks that few templates have.
+    """
+    if message["role"] != "assistant":
+        raise UserError(f"the message to train on is of the role '{message['role']}', not 'assistant': emit it again")
+    return list(tokenizer.encode(message["content"] + tokenizer.eos_token, add_special_tokens=False))
+
+
+def drop(rows: Sequence[Row], keep: Callable[[Row], bool], hint: str) -> tuple[list[Row], int]:
+    """The rows to keep and how many were not; `hint` says what to do when none is left."""
+    kept = [row for row in rows if keep(row)]
+    if not kept:
+        raise UserError(f"none of the {len(rows)} rows can be trained on: {hint}")
+    return kept, len(rows) - len(kept)
+
+
+def order(lengths: Sequence[int], batch: int, epochs: float, seed: int) -> list[int]:
+    """Row numbers for the whole run: shuffled by epoch, rows of like length in one batch, batches shuffled.
+
+    Fixed before the run and read in sequence, so that a resumed run sees just the rows that the killed one had not
+    (transformers' own length grouping draws a new order on resuming).
+    """
+    rng, stream = random.Random(f"order/{seed}"), list[int]()
+    for _ in range(math.ceil(epochs)):
+        stream += rng.sample(range(len(lengths)), len(lengths))
+    del stream[math.ceil(epochs * len(lengths)):]
+    result = list[int]()
+    for start in range(0, len(stream), batch * 16):
+        pool = sorted(stream[start:start + batch * 16], key=lengths.__getitem__)
+        full, rest = divmod(len(pool), batch)
+        for i in rng.sample(range(full), full):  # the ragged batch stays last, or the others would straddle its end
+            result += pool[i * batch:(i + 1) * batch]
+        result += pool[len(pool) - rest:]
+    return result
+
+
+def ordered(rows: Sequence[Row], places: Sequence[int]) -> Any:
+    """The rows as a `datasets.Dataset` in the order of `places`, without copying a row for each epoch."""
+    return datasets.Dataset.from_list(list(rows)).select(places)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, short enough for a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
