@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-VERSION = 1
+VERSION = 2
 NEEDS = ("torch", "trl")
 """Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
 
