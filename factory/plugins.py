@@ -67,6 +67,17 @@ def version(kind: str, name: str) -> int:
     return int(getattr(module(kind, name), "VERSION", 1))
 
 
+def identity(kind: str, name: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of the parameters determines what the plugin computes: all of them as they are, unless its module has a
+    function `identity(**params)`, which may put a digest in the place of a path.
+    """
+    of_its_own = getattr(module(kind, name), "identity", None)
+    if of_its_own is None:
+        return params
+    bind(kind, name, params)  # refuses what does not fit
+    return of_its_own(**params)  # type: ignore[no-any-return]
+
+
 def bind(kind: str, name: str, params: Mapping[str, Any]) -> Callable[..., Any]:
     """The plugin's function with the recipe's parameters filled in, after checking that they fit."""
     made = function(kind, name)

@@ -20,6 +20,7 @@ from factory.recipe import DatasetSpec, MeasureSpec, Recipe
 from factory.records import Candidate, Pick, canonical, content_id
 from factory.run import Run
 from factory.stages import candidates, cuts, embed
+from factory.stages.measure import key
 from factory.stages.mixture import Picked, mix
 
 COLUMNS = ("trace_id", "problem_id", "prompt", "raw", "thinking", "response", "status", "answer", "grade",
@@ -126,10 +127,13 @@ def candidates_sql(recipe: Recipe) -> str:
 
 def _measures_sql(measures: Sequence[MeasureSpec]) -> str:
     """One row a trace, one column a measure, at the measure's present parameters and version."""
-    columns = ", ".join(
-        f"max(value) FILTER (measure = {_quote(m.plugin)} AND params = {_quote(canonical(m.params))} AND "
-        f"version = {plugins.version('measure', m.plugin)}) AS {_column(m)}" for m in measures)
+    columns = ", ".join(f"{_value_sql(m)} AS {_column(m)}" for m in measures)
     return f"SELECT trace_id{', ' + columns if columns else ''} FROM measurements GROUP BY trace_id"
+
+
+def _value_sql(measure: MeasureSpec) -> str:
+    plugin, params, version = key(measure)
+    return f"max(value) FILTER (measure = {_quote(plugin)} AND params = {_quote(params)} AND version = {version})"
 
 
 def _column(measure: MeasureSpec) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from factory import plugins
 from factory.lake import now
 from factory.metrics import interval
 from factory.recipe import Evaluate, Generate
@@ -30,11 +31,12 @@ class Model:
 
 
 def models(run: Run, students: Mapping[str, Path]) -> list[Model]:
-    """The bases that the recipe starts from, then the students in order."""
+    """The bases that the recipe starts from, then the students in order; those that write nothing are left out."""
     names = [s.name for s in run.recipe.students]
-    bases = {s.base: Model(f"{Path(s.base).name} (base)", Path(s.base))
-             for s in run.recipe.students if s.base not in names}
-    return [*bases.values(), *(Model(name, path) for name, path in students.items())]
+    writers = [s for s in run.recipe.students
+               if not getattr(plugins.module("student", s.trainer.plugin), "SCORES", False)]
+    bases = {s.base: Model(f"{Path(s.base).name} (base)", Path(s.base)) for s in writers if s.base not in names}
+    return [*bases.values(), *(Model(s.name, students[s.name]) for s in writers if s.name in students)]
 
 
 def evaluate(run: Run, students: Mapping[str, Path]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """traces -> measurements: every measure of the recipe for every trace of the run that lacks it.
 
-A measure's parameters and version are part of the row's id, so a changed parameter computes anew and old values stay.
+A measure's parameters and version are part of the row's id, so a changed parameter computes anew and old values stay
+(a model among them counts by its digest, wherever it lies).
 All measures are asked about one trace before the next trace is: they share much of what they read out of it. A module
 of measures may have `prepare(texts)`, which is called with the prompts and raw texts of the traces that come next, and
 `run_ahead(pairs, **params)`, which is called once with all that it will be asked about: what it does takes long.
@@ -34,7 +35,7 @@ def shards(run: Run) -> list[list[str]]:
         found |= {row[0] for row in run.lake.sql("""
             SELECT id FROM run_traces WHERE run_id = $1 AND id NOT IN (
                 SELECT trace_id FROM measurements WHERE measure = $2 AND params = $3 AND version = $4)""",
-            [run.id, *_key(spec)]).fetchall()}
+            [run.id, *key(spec)]).fetchall()}
     ordered, size = sorted(found), run.recipe.tasks.shard
     return [ordered[i:i + size] for i in range(0, len(ordered), size)]
 
@@ -65,7 +66,7 @@ def measured(pairs: Sequence[Pair], measures: Sequence[Plugin], there: Mapping[K
 
     Raises UserError when a measure fails on every trace.
     """
-    asked = [_Asked(spec, there.get(_key(spec), ())) for spec in measures]
+    asked = [_Asked(spec, there.get(key(spec), ())) for spec in measures]
     for one in asked:
         one.run_ahead(pairs)
     for batch in _prepared(pairs, measures):
@@ -76,7 +77,7 @@ def measured(pairs: Sequence[Pair], measures: Sequence[Plugin], there: Mapping[K
                     one.ask(of, problem, trace)
     for one in asked:
         one.report()
-    return {_key(one.spec): one.values for one in asked}
+    return {key(one.spec): one.values for one in asked}
 
 
 def _prepared(pairs: Sequence[Pair], measures: Sequence[Plugin]) -> Iterator[Sequence[Pair]]:
@@ -127,8 +128,10 @@ class _Asked:
                   f"value and pass no rule on it; the last with: {self._faults[-1]}", file=sys.stderr)
 
 
-def _key(spec: Plugin) -> Key:
-    return spec.plugin, canonical(spec.params), plugins.version("measure", spec.plugin)
+def key(spec: Plugin) -> Key:
+    """What a measure's values are known by in the table."""
+    identity = plugins.identity("measure", spec.plugin, spec.params)
+    return spec.plugin, canonical(identity), plugins.version("measure", spec.plugin)
 
 
 def _problem(row: dict[str, Any]) -> Problem:

@@ -17,8 +17,9 @@ Row = dict[str, Any]
 datasets.disable_progress_bars()
 
 
-def open_rows(dataset: Path, columns: Sequence[str]) -> list[Row]:
-    """The train split as a list. Raises UserError if it is empty or not of messages in `columns`."""
+def open_rows(dataset: Path, conversations: Sequence[str], others: Sequence[str] = ()) -> list[Row]:
+    """The train split as a list. Raises UserError if it is empty or not of messages in the columns `conversations`."""
+    columns = [*conversations, *others]
     try:
         rows = datasets.load_dataset(str(dataset), split="train")
     except Exception as error:  # the library raises every kind here; whichever it is, this folder does not open
@@ -26,12 +27,12 @@ def open_rows(dataset: Path, columns: Sequence[str]) -> list[Row]:
     if missing := sorted(set(columns) - set(rows.column_names)):
         raise UserError(f"{dataset} has no column '{missing[0]}' (it has {', '.join(rows.column_names)}): emit it with "
                         f"an emitter that writes {', '.join(columns)}")
-    found: list[Row] = rows.select_columns(list(columns)).to_list()
+    found: list[Row] = rows.select_columns(columns).to_list()
     if not found:
         raise UserError(f"{dataset} has no rows: loosen the rules, or make more traces")
-    if not all(_is_conversation(row[column]) for row in found for column in columns):
-        raise UserError(f"{dataset}: {', '.join(columns)} must be lists of messages with a role and a content: emit it "
-                        "again")
+    if not all(_is_conversation(row[column]) for row in found for column in conversations):
+        raise UserError(f"{dataset}: {', '.join(conversations)} must be lists of messages with a role and a content: "
+                        "emit it again")
     return found
 
 

@@ -130,7 +130,7 @@ def finish(model: Any, tokenizer: Any, base: Path, output: Path, figures: Row) -
     draft, final = output / ".model-tmp", output / "model"
     for leftover in (draft, final):  # a model without figures is the leftover of a kill between the two
         shutil.rmtree(leftover, ignore_errors=True)
-    if model.generation_config.eos_token_id is None:
+    if model.can_generate() and model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.use_cache = True  # switched off by the trainer, and slow for whoever generates with it
     model.save_pretrained(draft)
