@@ -44,7 +44,11 @@ def module(kind: str, name: str) -> Any:
         for package in getattr(found, "NEEDS", ()):  # what it imports only when it works
             if importlib.util.find_spec(package) is None:
                 raise ModuleNotFoundError(name=package)
+        if said := getattr(found, "UNAVAILABLE", ""):
+            raise UserError(said)
         return found
+    except UserError:
+        raise
     except ModuleNotFoundError as error:
         if error.name and (path == error.name or path.startswith(error.name + ".")):
             raise UserError(f"there is no module '{path}' for the {kind} '{name}': it has to be importable") from error

@@ -23,6 +23,7 @@ EXCEPTIONS = {
         "a program that makes the bundled teacher out of the worlds' own solutions, and no plugin",
     ("factory.measures.overthinking", "verifiers.answers"): "it asks whether a solution in the thinking is right",
     ("factory.measures.overthinking", "verifiers.math_equal"): "the same",
+    ("factory.students.grpo", "verifiers.rewards"): "its reward is the verdict",
     **{(module, f"verifiers.{wanted}"): "it runs programs, in the sandbox" for module, all_wanted in {
         "factory.measures.execution": ("code.behaviour", "code.formats", "code.public", "code.suites", "code_tests",
                                        "pool", "sandbox", "sandbox_pool", "verdict"),

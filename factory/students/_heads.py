@@ -41,12 +41,6 @@ def open_headed(base: Path, kind: Any, seed: int) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def noted(plugin: str, version: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run that must be the same when it goes on, out of its function's arguments."""
-    return {"plugin": plugin, "version": version,
-            **{key: value for key, value in given.items() if key not in ("output", "threads", "save_steps")}}
-
-
 # -- texts and steps -------------------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,12 @@ def finished(output: Path) -> Row | None:
     return found
 
 
+def noted(plugin: str, version: int, given: Mapping[str, Any]) -> Row:
+    """The settings of a run that must be the same when it goes on, out of its function's arguments."""
+    return {**{key: value for key, value in given.items() if key not in ("output", "threads", "save_steps")},
+            "plugin": plugin, "version": version}
+
+
 def begin(output: Path, settings: Mapping[str, Any], threads: int) -> None:
     """Make the folder, or check that what is in it was begun with the same settings."""
     for key in ("epochs", "batch", "learning_rate"):

@@ -52,7 +52,7 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
                                    f"each is without a step or longer than max_length = {max_length} tokens")
     kept, held = _rows.drop(rows, lambda row: not heads.is_held_out(row["problem_id"], held_out),
                                "each is of a held-out prompt: lower held_out")
-    training.begin(output, heads.noted("process_reward_model", VERSION, given), threads)
+    training.begin(output, training.noted("process_reward_model", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     settings = training.arguments(output, math.ceil(len(places) / batch), save_steps, seed)
     args = Config(**{k: v for k, v in settings.items() if k != "max_length"}, bf16=bf16, learning_rate=learning_rate,

@@ -44,7 +44,7 @@ def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, 
     rows, too_long = prompts(tokenizer, opened, max_length)
     kept, held = _rows.drop(rows, lambda row: not heads.is_held_out(row["problem_id"], held_out),
                                "each has a side over max_length, or is of a held-out prompt")
-    training.begin(output, heads.noted("reward_model", VERSION, given), threads)
+    training.begin(output, training.noted("reward_model", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     args = RewardConfig(**{**training.arguments(output, math.ceil(len(places) / batch), save_steps, seed),
                            "remove_unused_columns": False}, bf16=bf16, learning_rate=learning_rate,

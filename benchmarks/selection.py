@@ -1,0 +1,329 @@
+"""Choosing: among k answers by votes and reward models; among traces for training; shorter ones over longer ones.
+
+    python -m benchmarks.selection [data] [votes] [labels] [length] [--seeds 3] [--problems 334]
+
+Four parts on the tiny worlds, each with its tables (prose in RESULTS.md); all of it takes about two hours of one core,
+and what is made is kept in build/selection, so an interrupted run goes on.
+
+data    a student of verified, of unfiltered and of wrong traces, at equal tokens and steps (RECIPES D6)
+votes   consensus@k, weighted vote, best-of-k by a reward model and by a process reward model with each aggregate, and
+        oracle@k, k = 1 … 64, from the same samples and so at equal tokens (T-14)
+labels  the noise of labels by roll-outs (hard estimation) against exact ones, and its closed form (RECIPES 2.2)
+length  pairs of first correct solution + reflection over the longest, of an over-long model: DPO and SimPO (T-13)
+"""
+
+import argparse
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import tiny_world as world
+from benchmarks.machine import machine
+from benchmarks.tiny_world import Answers
+from factory.emitters.dpo import dpo as dpo_row
+from factory.emitters.process_reward import step_columns
+from factory.emitters.reward_model import reward_model as ranking_row
+from factory.metrics import best_of_k, pass_at_k, vote
+from factory.records import Problem
+from factory.selection.first_solution import first_solution
+from factory.selection.rankings import rankings
+from factory.sources.worlds import FAMILIES, tasks
+from factory.stages.labels import replayed
+from factory.steps import AGGREGATES, steps_of
+from factory.thoughts import split
+
+TEACHER, STUDENT = Path("data/teacher"), Path("data/student")
+LEVELS = (1, 2, 3, 4)
+KS = (1, 2, 4, 8, 16, 32, 64)
+
+
+# -- data: what filtering is worth -----------------------------------------------------------------------------------
+
+EPOCH, STEPS_TOKENS = 150_000, 600_000
+"""Tokens of each dataset, where there are so many; tokens that each student is trained on."""
+
+ARMS: dict[str, Callable[[str], bool]] = {
+    "verified": lambda status: status == "correct", "unfiltered": lambda status: True,
+    "wrong as right": lambda status: status == "wrong"}
+
+
+def teacher_samples(seed: int) -> tuple[list[Problem], Answers]:
+    asked = world.problems("train", 1000, 100 + seed, LEVELS)
+    return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 0.8, 1000 * seed)
+
+
+def student_of(arm: str, seed: int) -> Path:
+    """The bundled student after SFT on an arm's traces: different ones up to EPOCH tokens, trained on STEPS_TOKENS."""
+    from factory.students.sft import sft
+
+    asked, answers = teacher_samples(seed)
+    pool = [(p, s) for p, samples in zip(asked, answers, strict=True) for s in samples if ARMS[arm](s.status)]
+    random.Random(f"{arm}/{seed}").shuffle(pool)
+    total, rows = 0, list[dict[str, Any]]()
+    for p, s in pool:
+        if total >= EPOCH:
+            break
+        total += s.tokens
+        rows.append({"messages": [{"role": "user", "content": p.prompt}, {"role": "assistant", "content": s.raw}]})
+    return world.trained(f"data/{seed}/{arm.replace(' ', '_')}", sft, STUDENT, rows, epochs=STEPS_TOKENS / total,
+                         seed=seed)[0]
+
+
+def data(seeds: int, count: int) -> None:
+    print(f"\n### Verified, unfiltered and wrong traces, {seeds} seeds × {count} fresh problems\n")
+    greedy, sampled = ({arm: [] for arm in ARMS} for _ in range(2))
+    for seed in range(seeds):
+        asked = world.problems("test", count, 200 + seed, LEVELS)
+        for arm in ARMS:
+            model = student_of(arm, seed)
+            for found, n, heat in ((greedy, 1, 0.0), (sampled, 4, 0.8)):
+                found[arm].append(world.shares(world.sampled(
+                    f"data/{seed}/{arm.replace(' ', '_')}/{n}", model, asked, n, heat, seed)))
+    print("| trained on | greedy pass@1 | against unfiltered | pass@1 at T 0.8 (avg@4) | against unfiltered |\n"
+          "|---|---|---|---|---|")
+    for arm in ARMS:
+        cells = [(np.concatenate(found[arm]), np.concatenate(found["unfiltered"])) for found in (greedy, sampled)]
+        print(f"| {arm} | " + " | ".join(f"{world.percent(mine)} | {world.change(mine, theirs)}"
+                                        for mine, theirs in cells) + " |")
+
+
+# -- votes: which of k answers ---------------------------------------------------------------------------------------
+
+
+def judges(seed: int, generator: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """A reward model and a process reward model, trained on samples of the generator for problems of its own."""
+    from factory.students.process_reward_model import process_reward_model
+    from factory.students.reward_model import reward_model
+
+    asked = world.problems("train", 600, 300 + seed, LEVELS)
+    answers = world.sampled(f"votes/{seed}/judged", generator, asked, 8, 0.8, 2000 + seed)
+    ranked = [ranking_row(pick) for group in world.candidates(asked, answers) for pick in rankings(group, k=8)]
+    stepped = [{"prompt": p.prompt, "correct": s.status == "correct", "problem_id": p.id, **step_columns(steps)}
+               for p, samples in zip(asked, answers, strict=True) for s in samples
+               if (steps := replayed(s.raw, p.reference))]
+    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=3, seed=seed),
+            "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=3,
+                                     seed=seed)}
+
+
+def scored(seed: int, asked: Sequence[Problem], answers: Answers, kind: str, model: Path) -> list[list[Any]]:
+    """The scores of all samples, a part of the problems at a time; equal texts are scored once."""
+    def part(number: int, start: int) -> Any:
+        texts = [(p, s.raw) for p, samples in zip(asked[start:start + 16], answers[start:start + 16], strict=True)
+                 for s in samples]
+        return world.kept(f"votes/{seed}/{kind}/{number}", lambda: _scores(model, kind, texts))
+    flat = [score for number, start in enumerate(range(0, len(asked), 16)) for score in part(number, start)]
+    return [flat[i:i + len(answers[0])] for i in range(0, len(flat), len(answers[0]))]
+
+
+def _scores(model: Path, kind: str, texts: Sequence[tuple[Problem, str]]) -> list[Any]:
+    from factory.measures import _scorer
+
+    said = [_text(kind, p, raw) for p, raw in texts]
+    _scorer.score(str(model), kind, said)
+    return [_scorer.value(str(model), kind, text) for text in said]
+
+
+def _text(kind: str, problem: Problem, raw: str) -> dict[str, Any]:
+    question = [{"role": "user", "content": problem.prompt}]
+    if kind == "reward":
+        return {"messages": [*question, {"role": "assistant", "content": raw}]}
+    thinking = split(raw)[0]
+    told = raw[:raw.find(thinking) + len(thinking)] if thinking in raw and thinking else raw
+    return {"messages": question, "steps": steps_of(told)}
+
+
+def choices(samples: Sequence[world.Sample], rewards: Sequence[float], steps: Sequence[Sequence[float]]
+            ) -> Iterator[tuple[str, Callable[[int], float]]]:
+    """Ways to one answer out of k, each with its expected credit over all draws of k of the samples."""
+    right, answers = [s.right for s in samples], [s.answer for s in samples]
+    chances = [float(1 / (1 + np.exp(-r))) for r in rewards]
+    yield "pass@1 (any one)", lambda k: float(np.mean(right))
+    yield "consensus@k", lambda k: vote(answers, right, k)
+    yield "vote weighted by RM", lambda k: vote(answers, right, k, chances)
+    yield "best-of-k by RM", lambda k: best_of_k(rewards, right, k)
+    for name, way in AGGREGATES.items():
+        scores = [way(one) if one else 0.0 for one in steps]
+        yield f"best-of-k by PRM, {name}", lambda k, scores=scores: best_of_k(scores, right, k)  # type: ignore[misc]
+        if name == "min":
+            yield "vote weighted by PRM, min", lambda k, scores=scores: vote(  # type: ignore[misc]
+                answers, right, k, scores)
+    yield "oracle@k", lambda k: float(pass_at_k(len(right), int(sum(right)), k))
+
+
+def votes(seeds: int, count: int) -> None:
+    found: dict[str, dict[int, list[float]]] = {}
+    used, figures = list[float](), list[dict[str, Any]]()
+    for seed in range(seeds):
+        generator = student_of("verified", seed)
+        models = judges(seed, generator)
+        figures.append({kind: made for kind, (_, made) in models.items()})
+        asked = world.problems("test", count, 400 + seed, LEVELS)
+        answers = world.sampled(f"votes/{seed}/answers", generator, asked, max(KS), 0.8, 3000 + seed)
+        used.append(float(world.tokens(answers).mean()))
+        rewards = scored(seed, asked, answers, "reward", models["reward"][0])
+        steps = scored(seed, asked, answers, "process", models["process"][0])
+        for samples, r, s in zip(answers, rewards, steps, strict=True):
+            for name, way in choices(samples, r, s):
+                for k in KS:
+                    found.setdefault(name, {k: [] for k in KS})[k].append(way(k))
+    print(f"\n### One answer out of k, {seeds} seeds × {count} fresh problems, {np.mean(used):.0f} tokens a sample\n\n"
+          f"| | {' | '.join(f'k = {k}' for k in KS)} |\n|---|{'---|' * len(KS)}")
+    for name, by_k in found.items():
+        print(f"| {name} | " + " | ".join(f"{np.mean(values):.1%}" for values in by_k.values()) + " |")
+    print("\n| at k = 64 | | against consensus@64 | against best-of-64 by RM |\n|---|---|---|---|")
+    last = {name: np.array(by_k[max(KS)]) for name, by_k in found.items()}
+    for name, values in last.items():
+        print(f"| {name} | {world.percent(values)} | {world.change(values, last['consensus@k'])} | "
+              f"{world.change(values, last['best-of-k by RM'])} |")
+    print("\n| held-out figures of the judges | " + " | ".join(f"seed {i}" for i in range(seeds)) + " |\n|---|" +
+          "---|" * seeds)
+    for kind, key in (("reward", "held_out_accuracy"), ("reward", "held_out_auroc"), ("process", "step_auroc"),
+                      *(("process", f"auroc_{name}") for name in AGGREGATES), ("process", "first_error_f1")):
+        print(f"| {kind}: {key} | " + " | ".join(str(one[kind][key]) for one in figures) + " |")
+
+
+# -- labels: the noise of hard estimation ----------------------------------------------------------------------------
+
+ROLLOUTS, NS = 32, (4, 8, 16)
+
+
+def prefixes(seed: int) -> list[tuple[Problem, str, bool]]:
+    """(problem, trace up to a step's end, is the step right) for some wrong and as many right steps, judged exactly.
+
+    A right one is taken where all before it is right too, and a wrong one is the first of its trace.
+    """
+    asked = world.problems("dev", 150, 500 + seed, LEVELS)
+    answers = world.sampled(f"labels/{seed}/answers", student_of("verified", seed), asked, 4, 0.8, 4000 + seed)
+    found: dict[bool, list[tuple[Problem, str, bool]]] = {True: [], False: []}
+    for p, samples in zip(asked, answers, strict=True):
+        for s in samples[:2]:
+            told = ""
+            for step in replayed(s.raw, p.reference):
+                told += step.text
+                found[bool(step.value)].append((p, told, bool(step.value)))
+                if not step.value:
+                    break
+    rng = random.Random(seed)
+    return [one for group in found.values() for one in rng.sample(group, min(60, len(group)))]
+
+
+def labels(seeds: int) -> None:
+    rights: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for seed in range(seeds):
+        begun = prefixes(seed)
+        model = student_of("verified", seed)
+        got = world.kept(f"labels/{seed}/rollouts", lambda: _rollouts(model, begun, seed))  # noqa: B023
+        for (_, _, right), one in zip(begun, got, strict=True):
+            rights[right].append(np.array(one))
+    wrong, right = np.array(rights[False]), np.array(rights[True])
+    half = ROLLOUTS // 2
+    print(f"\n### Labels by N roll-outs against exact ones, {len(wrong)} wrong and {len(right)} right steps\n\n"
+          f"A wrong prefix still reaches the answer with c = {wrong.mean():.2f} on average, a right one with s = "
+          f"{right.mean():.2f}. Closed form from {half} roll-outs a step, measured on {half} others.\n\n"
+          "| N | wrong step called right | 1 - (1 - c)^N, over the steps | with the mean c | right step called wrong | "
+          "(1 - s)^N, over the steps | SE: share over 1/2, wrong | right |\n|---|---|---|---|---|---|---|---|")
+    for n in NS:
+        cells = [float(wrong[:, half:half + n].any(1).mean()), _closed(wrong[:, :half], n),
+                 1 - (1 - float(wrong[:, :half].mean())) ** n, 1 - float(right[:, half:half + n].any(1).mean()),
+                 1 - _closed(right[:, :half], n), float((wrong[:, half:half + n].mean(1) > 0.5).mean()),
+                 float((right[:, half:half + n].mean(1) > 0.5).mean())]
+        print(f"| {n} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+
+
+def _closed(outcomes: np.ndarray, n: int) -> float:
+    """The mean over steps of 1 - (1 - c)^n, by its unbiased estimate from the roll-outs [steps, roll-outs]."""
+    return float(np.mean(pass_at_k(outcomes.shape[1], outcomes.sum(1).astype(int), n)))
+
+
+def _rollouts(model: Path, begun: Sequence[tuple[Problem, str, bool]], seed: int) -> list[list[bool]]:
+    each = [one for one in begun for _ in range(ROLLOUTS)]
+    rows = world.opened(model).ask([p.prompt for p, _, _ in each], 0.8, world.MAX_TOKENS, seed,
+                                   [told for _, told, _ in each])
+    right = [world.verdict(split(told + raw)[1], p.reference).status == "correct"
+             for (p, told, _), (raw, _, _) in zip(each, rows, strict=True)]
+    return [right[i:i + ROLLOUTS] for i in range(0, len(right), ROLLOUTS)]
+
+
+# -- length: shorter ones over longer ones ---------------------------------------------------------------------------
+
+RECHECKS, LONG_TOKENS = 4, 640
+
+
+def over_long() -> Path:
+    """The bundled teacher after SFT on traces that solve the problem up to four times again before they answer."""
+    from factory.students.pretrain import worked
+    from factory.students.sft import sft
+
+    rng, rows = random.Random("over-long"), list[dict[str, Any]]()
+    for _, _, task in tasks("train", 600, tuple(FAMILIES), LEVELS):
+        if len(rows) == 1600:
+            break
+        again = [split(worked(task, rng, 0.1, 0.3))[0].strip() for _ in range(1 + rng.randint(0, RECHECKS))]
+        told = f"\nThe answer is {task.answer}.\nWait, redo:\n".join(again)
+        text = f"<think>\n{told}\nThe answer is {task.answer}.\n</think>\nThe answer is \\boxed{{{task.answer}}}."
+        rows.append({"messages": [{"role": "user", "content": task.prompt}, {"role": "assistant", "content": text}]})
+    return world.trained("length/base", sft, TEACHER, rows, epochs=2, learning_rate=1e-3, seed=0)[0]
+
+
+def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
+    """Rows of DPO: cut after the second correct solution, and verified again, over the problem's longest right one."""
+    asked = world.problems("train", 300, 700 + seed, LEVELS)
+    answers = world.sampled(f"length/{seed}/answers", base, asked, 6, 0.8, 5000 + seed, LONG_TOKENS)
+    picked = ((p, pick) for p, group in zip(asked, world.candidates(asked, answers), strict=True)
+              for pick in first_solution(group, per_problem=2, reflection=True, over_longest=True))
+    return [dpo_row(replace(pick, chosen=replace(pick.chosen, status="correct"))) for p, pick in picked
+            if world.verdict(pick.chosen.response, p.reference).status == "correct"]
+
+
+SHORTENED: dict[str, dict[str, Any]] = {"DPO": {}}
+
+
+def length(seeds: int, count: int) -> None:
+    from factory.students.dpo import dpo
+
+    base, found = over_long(), dict[str, list[Answers]]()
+    asked = [world.problems("test", count, 800 + seed, LEVELS) for seed in range(seeds)]
+    for seed in range(seeds):
+        models = {"over-long base": base, **{name: world.trained(
+            f"length/{seed}/{name.lower()}", dpo, base, pairs(seed, base), cut_after=None, seed=seed, **params)[0]
+            for name, params in SHORTENED.items()}}
+        for name, model in models.items():
+            found.setdefault(name, []).append(world.sampled(
+                f"length/{seed}/{name.replace(' ', '_')}/test", model, asked[seed], 2, 0.8, 6000 + seed, LONG_TOKENS))
+    joined = {name: [samples for answers in of for samples in answers] for name, of in found.items()}
+    hard = np.array(['"level": 4' in p.meta for of in asked for p in of])
+    whole = joined["over-long base"]
+    print(f"\n### Over-long thinking shortened, {seeds} seeds × {count} fresh problems × 2 samples at T 0.8\n\n"
+          "| model | tokens | fewer | pass@1 | against base | hard slice (level 4) | against base |\n"
+          "|---|---|---|---|---|---|---|")
+    for name, answers in joined.items():
+        right, base_right = world.shares(answers), world.shares(whole)
+        used = world.tokens(answers).mean()
+        print(f"| {name} | {used:.0f} | {1 - used / world.tokens(whole).mean():.0%} | {world.percent(right)} | "
+              f"{world.change(right, base_right)} | {world.percent(right[hard])} | "
+              f"{world.change(right[hard], base_right[hard])} |")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {
+        "data": lambda a: data(a.seeds, a.problems), "votes": lambda a: votes(a.seeds, a.problems),
+        "labels": lambda a: labels(a.seeds), "length": lambda a: length(a.seeds, a.problems)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", choices=[*parts, []], help="which parts; all by default")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--problems", type=int, default=334, help="fresh problems of each seed")
+    chosen = parser.parse_args(arguments)
+    print(machine())
+    for name in chosen.part or parts:
+        parts[name](chosen)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""A trainer of TRL's as it is: its rows and its loss are its own, and what every run of ours has is around it.
+
+Rows are messages, rendered by the student's template, as the round trip has checked them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from factory.students import _base, _rows
+from factory.students import _training as training
+
+
+def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sides: Sequence[str],
+          others: Sequence[str] = (), **options: Any) -> dict[str, Any]:
+    """Train by `trainer` with `config(**options)`; `given` are the arguments of the plugin, named after the trainer's
+    file. A row is `prompt`, a conversation for each of `sides`, and the columns `others`; one of which a side is longer
+    than `max_length` tokens is left out and counted.
+    """
+    base, dataset, output, batch = (given[key] for key in ("base", "dataset", "output", "batch"))
+    name = Path(given["plugin"]).stem
+    if figures := training.finished(output):
+        return figures
+    model, tokenizer = _base.open_base(base)
+    opened = _rows.open_rows(dataset, ["prompt", *sides], others)
+    kept, too_long = _rows.drop([{**row, "length": _length(tokenizer, row, sides)} for row in opened],
+                                lambda row: row["length"] <= given["max_length"],
+                                f"all are longer than max_length = {given['max_length']} tokens: raise it")
+    training.begin(output, training.noted(name, version, given), given["threads"])
+    places = _rows.order([row["length"] for row in kept], batch, given["epochs"], given["seed"])
+    settings = training.arguments(output, math.ceil(len(places) / batch), given["save_steps"], given["seed"])
+    args = config(**{**settings, **options}, bf16=given["bf16"], learning_rate=given["learning_rate"],
+                  per_device_train_batch_size=batch, warmup_steps=given["warmup"])
+    made = trainer(model=model, args=args, processing_class=tokenizer, train_dataset=_rows.ordered(kept, places))
+    figures = {"plugin": name, "epochs": given["epochs"], "rows": len(kept), "rows_too_long": too_long,
+               **training.train(made)}
+    return training.finish(made.model, tokenizer, base, output, figures)
+
+
+def _length(tokenizer: Any, row: Mapping[str, Any], sides: Sequence[str]) -> int:
+    return len(_rows.prompt_tokens(tokenizer, row["prompt"])) + max(
+        len(_rows.answer_tokens(tokenizer, row[side][-1])) for side in sides)

@@ -1,0 +1,88 @@
+"""Reinforcement learning with verifiable rewards: GRPO (Shao et al. 2024, DeepSeekMath), on TRL's `GRPOTrainer`.
+
+The student writes a group of answers to each problem, the problem's own verifier judges their responses, and what is
+better than its group becomes more probable. A correct answer is worth 1, a wrong one -1. What is undecided (unreadable,
+cut off, timed out, or a program that could have forged its pass) is worth nothing: its advantage is 0, or it counts as
+-1 with `punish_undecided`; a number between would teach not to answer. A problem that nobody can solve pays nobody.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from factory.thoughts import split
+from verifiers.rewards import Reward, reward, text
+
+VERSION = 1
+NEEDS = ("torch", "trl")
+"""Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
+
+
+def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 3e-4, batch: int = 8,
+         group: int = 8, temperature: float = 1.0, max_tokens: int = 320, beta: float = 0.0,
+         punish_undecided: bool = False, timeout: float = 5.0, workers: int = 2, max_length: int = 1024,
+         warmup: float = 0.05, bf16: bool = False, save_steps: int = 20, threads: int = 0,
+         seed: int = 0) -> dict[str, Any]:
+    """Train `base` on problems of the emitter `rl_prompts` into `output/model`; goes on where a killed run stopped.
+
+    A step asks `batch` problems for `group` answers each, of `max_tokens` at most; `beta` weighs the KL divergence from
+    the base. `timeout` is in seconds for one answer, judged by `workers` processes. A prompt over `max_length` tokens
+    is left out and counted. `threads` 0 is all cores.
+    """
+    given = dict(locals())
+    from trl import GRPOConfig, GRPOTrainer
+
+    from factory.students import _base, _rows
+    from factory.students import _training as training
+
+    if figures := training.finished(output):
+        return figures
+    model, tokenizer = _base.open_base(base)
+    opened = _rows.open_rows(dataset, ["prompt"], ["verifier", "reference"])
+    rows = [{**row, "length": len(_rows.prompt_tokens(tokenizer, row["prompt"]))} for row in opened]
+    kept, too_long = _rows.drop(rows, lambda row: row["length"] <= max_length,
+                                f"all prompts are longer than max_length = {max_length} tokens: raise it")
+    training.begin(output, training.noted("grpo", VERSION, given), threads)
+    places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
+    places = places[:max(1, len(places) // batch) * batch]
+    settings = training.arguments(output, math.ceil(len(places) / batch), save_steps, seed)
+    args = GRPOConfig(**{k: v for k, v in settings.items() if k != "max_length"}, bf16=bf16,
+                      learning_rate=learning_rate, warmup_steps=warmup, shuffle_dataset=False, num_generations=group,
+                      per_device_train_batch_size=batch * group, steps_per_generation=1, temperature=temperature,
+                      max_completion_length=max_tokens, beta=beta)
+    trainer = GRPOTrainer(model=model, args=args, processing_class=tokenizer,
+                          train_dataset=_rows.ordered(kept, places),
+                          reward_funcs=judged(timeout, workers, -1.0 if punish_undecided else None))
+    figures = {"plugin": "grpo", "epochs": epochs, "prompts": len(kept), "prompts_too_long": too_long, "group": group,
+               **training.train(trainer), **rise(trainer.state.log_history)}
+    return training.finish(trainer.model, tokenizer, base, output, figures)
+
+
+def judged(timeout: float, workers: int, undecided: float | None) -> Callable[..., list[float | None]]:
+    """A reward function for TRL: each response, without its thinking, goes to the verifier that its row names."""
+    known: dict[str, Reward] = {}
+
+    def verdict(prompts: Sequence[Any], completions: Sequence[Any], verifier: Sequence[str], reference: Sequence[str],
+                **_: Any) -> list[float | None]:
+        found: list[float | None] = [None] * len(completions)
+        for name in dict.fromkeys(verifier):
+            if name not in known:
+                known[name] = reward(name, timeout=timeout, workers=workers, wrong=-1.0, undecided=undecided)
+            places = [i for i, asked in enumerate(verifier) if asked == name]
+            said = [split(text(completions[i]))[1] for i in places]
+            for i, value in zip(places, known[name](said, said, reference=[reference[i] for i in places]), strict=True):
+                found[i] = value
+        return found
+
+    return verdict
+
+
+def rise(log: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean reward by step, and over the first and the last eighth of the run; what is undecided is not in it."""
+    points = [[entry["step"], round(entry["reward"], 4)] for entry in log
+              if math.isfinite(entry.get("reward", math.nan))]
+    eighth = math.ceil(len(points) / 8)
+    first, last = points[:eighth], points[-eighth:] if eighth else []
+    return {"rewards": points, **{f"{name}_reward": round(sum(value for _, value in part) / len(part), 4)
+                                  for name, part in (("first", first), ("last", last)) if part}}
