@@ -62,9 +62,9 @@ def test_the_reward_rises(base: Path, dataset: Write, tmp_path: Path, monkeypatc
     monkeypatch.setattr(grpo, "judged", lambda *settings: sevens)
     rows = [{"prompt": [{"role": "user", "content": f"{i}?"}], "problem_id": f"p{i}", "verifier": "math_equal",
              "reference": "7"} for i in range(96)]
-    figures = grpo.grpo(base, dataset(rows), tmp_path / "out", threads=1, batch=8, group=8, max_tokens=16,
-                        learning_rate=3e-3)
-    assert figures["steps"] == 12
+    figures = grpo.grpo(base, dataset(rows), tmp_path / "out", threads=1, epochs=2, max_tokens=16,
+                        learning_rate=1e-2)
+    assert figures["steps"] == 24
     assert figures["last_reward"] > figures["first_reward"] + 0.3
     AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
 
