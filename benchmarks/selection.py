@@ -38,13 +38,13 @@ from factory.steps import AGGREGATES, steps_of
 from factory.thoughts import split
 
 TEACHER, STUDENT = Path("data/teacher"), Path("data/student")
-LEVELS = (1, 2, 3, 4)
+LEVELS = (1, 2, 3)
 KS = (1, 2, 4, 8, 16, 32, 64)
 
 
 # -- data: what filtering is worth -----------------------------------------------------------------------------------
 
-EPOCH, STEPS_TOKENS = 150_000, 600_000
+EPOCH, STEPS_TOKENS = 60_000, 300_000
 """Tokens of each dataset, where there are so many; tokens that each student is trained on."""
 
 ARMS: dict[str, Callable[[str], bool]] = {
@@ -53,7 +53,7 @@ ARMS: dict[str, Callable[[str], bool]] = {
 
 
 def teacher_samples(seed: int) -> tuple[list[Problem], Answers]:
-    asked = world.problems("train", 1000, 100 + seed, LEVELS)
+    asked = world.problems("train", 600, 100 + seed, LEVELS)
     return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 0.8, 1000 * seed)
 
 
@@ -81,10 +81,10 @@ def data(seeds: int, count: int) -> None:
         asked = world.problems("test", count, 200 + seed, LEVELS)
         for arm in ARMS:
             model = student_of(arm, seed)
-            for found, n, heat in ((greedy, 1, 0.0), (sampled, 4, 0.8)):
+            for found, n, heat in ((greedy, 1, 0.0), (sampled, 2, 0.8)):
                 found[arm].append(world.shares(world.sampled(
                     f"data/{seed}/{arm.replace(' ', '_')}/{n}", model, asked, n, heat, seed)))
-    print("| trained on | greedy pass@1 | against unfiltered | pass@1 at T 0.8 (avg@4) | against unfiltered |\n"
+    print("| trained on | greedy pass@1 | against unfiltered | pass@1 at T 0.8 (avg@2) | against unfiltered |\n"
           "|---|---|---|---|---|")
     for arm in ARMS:
         cells = [(np.concatenate(found[arm]), np.concatenate(found["unfiltered"])) for found in (greedy, sampled)]
@@ -100,14 +100,14 @@ def judges(seed: int, generator: Path) -> dict[str, tuple[Path, dict[str, Any]]]
     from factory.students.process_reward_model import process_reward_model
     from factory.students.reward_model import reward_model
 
-    asked = world.problems("train", 600, 300 + seed, LEVELS)
+    asked = world.problems("train", 300, 300 + seed, LEVELS)
     answers = world.sampled(f"votes/{seed}/judged", generator, asked, 8, 0.8, 2000 + seed)
     ranked = [ranking_row(pick) for group in world.candidates(asked, answers) for pick in rankings(group, k=8)]
     stepped = [{"prompt": p.prompt, "correct": s.status == "correct", "problem_id": p.id, **step_columns(steps)}
                for p, samples in zip(asked, answers, strict=True) for s in samples
                if (steps := replayed(s.raw, p.reference))]
-    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=3, seed=seed),
-            "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=3,
+    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=2, seed=seed),
+            "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=2,
                                      seed=seed)}
 
 
@@ -198,11 +198,11 @@ def prefixes(seed: int) -> list[tuple[Problem, str, bool]]:
 
     A right one is taken where all before it is right too, and a wrong one is the first of its trace.
     """
-    asked = world.problems("dev", 150, 500 + seed, LEVELS)
-    answers = world.sampled(f"labels/{seed}/answers", student_of("verified", seed), asked, 4, 0.8, 4000 + seed)
+    asked = world.problems("dev", 60, 500 + seed, LEVELS)
+    answers = world.sampled(f"labels/{seed}/answers", student_of("verified", seed), asked, 2, 0.8, 4000 + seed)
     found: dict[bool, list[tuple[Problem, str, bool]]] = {True: [], False: []}
     for p, samples in zip(asked, answers, strict=True):
-        for s in samples[:2]:
+        for s in samples:
             told = ""
             for step in replayed(s.raw, p.reference):
                 told += step.text
@@ -210,7 +210,7 @@ def prefixes(seed: int) -> list[tuple[Problem, str, bool]]:
                 if not step.value:
                     break
     rng = random.Random(seed)
-    return [one for group in found.values() for one in rng.sample(group, min(60, len(group)))]
+    return [one for group in found.values() for one in rng.sample(group, min(30, len(group)))]
 
 
 def labels(seeds: int) -> None:
@@ -252,7 +252,7 @@ def _rollouts(model: Path, begun: Sequence[tuple[Problem, str, bool]], seed: int
 
 # -- length: shorter ones over longer ones ---------------------------------------------------------------------------
 
-RECHECKS, LONG_TOKENS = 4, 640
+RECHECKS, LONG_TOKENS = 4, 512
 
 
 def over_long() -> Path:
@@ -262,7 +262,7 @@ def over_long() -> Path:
 
     rng, rows = random.Random("over-long"), list[dict[str, Any]]()
     for _, _, task in tasks("train", 600, tuple(FAMILIES), LEVELS):
-        if len(rows) == 1600:
+        if len(rows) == 1000:
             break
         again = [split(worked(task, rng, 0.1, 0.3))[0].strip() for _ in range(1 + rng.randint(0, RECHECKS))]
         told = f"\nThe answer is {task.answer}.\nWait, redo:\n".join(again)
@@ -273,7 +273,7 @@ def over_long() -> Path:
 
 def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
     """Rows of DPO: cut after the second correct solution, and verified again, over the problem's longest right one."""
-    asked = world.problems("train", 300, 700 + seed, LEVELS)
+    asked = world.problems("train", 200, 700 + seed, LEVELS)
     answers = world.sampled(f"length/{seed}/answers", base, asked, 6, 0.8, 5000 + seed, LONG_TOKENS)
     picked = ((p, pick) for p, group in zip(asked, world.candidates(asked, answers), strict=True)
               for pick in first_solution(group, per_problem=2, reflection=True, over_longest=True))
@@ -297,10 +297,10 @@ def length(seeds: int, count: int) -> None:
             found.setdefault(name, []).append(world.sampled(
                 f"length/{seed}/{name.replace(' ', '_')}/test", model, asked[seed], 2, 0.8, 6000 + seed, LONG_TOKENS))
     joined = {name: [samples for answers in of for samples in answers] for name, of in found.items()}
-    hard = np.array(['"level": 4' in p.meta for of in asked for p in of])
+    hard = np.array(['"level": 3' in p.meta for of in asked for p in of])
     whole = joined["over-long base"]
     print(f"\n### Over-long thinking shortened, {seeds} seeds × {count} fresh problems × 2 samples at T 0.8\n\n"
-          "| model | tokens | fewer | pass@1 | against base | hard slice (level 4) | against base |\n"
+          "| model | tokens | fewer | pass@1 | against base | hard slice (level 3) | against base |\n"
           "|---|---|---|---|---|---|---|")
     for name, answers in joined.items():
         right, base_right = world.shares(answers), world.shares(whole)

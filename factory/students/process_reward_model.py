@@ -36,8 +36,7 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
     `threads` 0 is all cores.
     """
     given = dict(locals())
-    from transformers import AutoModelForTokenClassification
-    from trl.trainer.base_config import _BaseConfig as Config  # what all of TRL's trainers start from
+    from transformers import AutoModelForTokenClassification, TrainingArguments
 
     from factory.students import _heads as heads
     from factory.students import _rows
@@ -55,8 +54,9 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
     training.begin(output, training.noted("process_reward_model", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     settings = training.arguments(output, math.ceil(len(places) / batch), save_steps, seed)
-    args = Config(**{k: v for k, v in settings.items() if k != "max_length"}, bf16=bf16, learning_rate=learning_rate,
-                  per_device_train_batch_size=batch, warmup_steps=warmup, remove_unused_columns=False)
+    args = TrainingArguments(**{k: v for k, v in settings.items() if k != "max_length"}, bf16=bf16,
+                             learning_rate=learning_rate, per_device_train_batch_size=batch, warmup_steps=warmup,
+                             remove_unused_columns=False)
     trainer = heads.Stepwise(model=model, args=args, processing_class=tokenizer,
                              train_dataset=_rows.ordered(kept, places),
                              data_collator=functools.partial(heads.collate_steps, pad=tokenizer.pad_token_id))
