@@ -132,9 +132,9 @@ def _before(job: Job) -> Mapping[str, Any]:
     """What the run has spent up to now: on its traces, on its failures, and on its GPUs."""
     samples, tokens, usd, gpu_seconds = job.query(f"""
         WITH bought AS (
-            SELECT completion_tokens AS tokens, cost FROM ({HAVE}) WHERE problem_id IN ({MEMBERS})
+            SELECT coalesce(spent, completion_tokens) AS tokens, cost FROM ({HAVE}) WHERE problem_id IN ({MEMBERS})
             UNION ALL
-            SELECT t.completion_tokens - h.completion_tokens, t.cost FROM traces t JOIN ({HAVE}) h ON h.id = t.parent
+            SELECT coalesce(t.spent, t.completion_tokens - h.completion_tokens), t.cost FROM traces t JOIN ({HAVE}) h ON h.id = t.parent
             WHERE t.strategy = $continued AND t.problem_id IN ({MEMBERS})
             UNION ALL
             SELECT tokens, cost FROM failures WHERE teacher = $teacher AND problem_id IN ({MEMBERS}))

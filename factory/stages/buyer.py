@@ -249,7 +249,8 @@ class Buyer:
         made = trace.completion
         judge = judge and (bool(trace.parent) or not truncation.is_cut(made, self.job.options.truncation))
         answer = Answer(trace.id, problem, made.response, digest(made.raw)) if judge else None
-        self._put(Finished("traces", trace_row(trace), step_rows(trace), answer, usage.completion))
+        row = {**trace_row(trace), "spent": usage.completion}
+        self._put(Finished("traces", row, step_rows(trace), answer, usage.completion))
 
     def _put(self, done: Finished) -> None:
         self.unwritten += done.characters

@@ -8,6 +8,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -41,8 +42,9 @@ class Job:
     options: Generate
     until: str = "~"
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, str]:
+        """The teacher's and the strategy's part in the id of each request."""
         return canonical(self.teacher.identity), strategy_key(self.options.strategy)
 
     def query(self, text: str, **more: Any) -> list[tuple[Any, ...]]:
@@ -92,6 +94,8 @@ def _lacking(job: Job) -> tuple[int, int]:
 
 def _dead_count(job: Job) -> int:
     """Of the samples that lack a trace, those that failed for good."""
+    if not job.query("SELECT 1 FROM failures WHERE NOT retry AND teacher = $teacher LIMIT 1"):
+        return 0  # as nearly always, and all traces need not be looked at for it
     dead = job.query(f"""
         SELECT problem_id, list(DISTINCT trace_id) FROM failures WHERE NOT retry AND teacher = $teacher
             AND trace_id NOT IN (SELECT id FROM ({HAVE})) AND problem_id IN ({MEMBERS}) GROUP BY 1""")

@@ -26,10 +26,10 @@ def shards(run: Run) -> list[list[str]]:
     found: list[str] = []
     for name in verifiers:
         found += [row[0] for row in run.lake.sql("""
-            SELECT DISTINCT t.id FROM traces t JOIN problems p ON p.id = t.problem_id
-            JOIN members m ON m.problem_id = p.id AND m.run_id = $1
-            WHERE p.verifier = $2 AND t.id NOT IN (
-                SELECT trace_id FROM verdicts WHERE verifier = $2 AND version = $3) ORDER BY 1""",
+            SELECT t.id FROM traces t
+            ANTI JOIN (SELECT trace_id FROM verdicts WHERE verifier = $2 AND version = $3) v ON v.trace_id = t.id
+            SEMI JOIN (SELECT p.id FROM problems p JOIN members m ON m.problem_id = p.id
+                       WHERE m.run_id = $1 AND p.verifier = $2) o ON o.id = t.problem_id ORDER BY 1""",
             [run.id, name, version(name)]).fetchall()]
     size = run.recipe.tasks.shard
     return [found[i:i + size] for i in range(0, len(found), size)]

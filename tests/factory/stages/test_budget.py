@@ -42,7 +42,7 @@ def paid(make_run: Make, private: Private) -> Make:
     name = private("paid", TEACHER)
 
     def make(teacher: dict[str, Any] | None = None, **keys: Any) -> Run:
-        run = make_run(teacher={"plugin": name, **(teacher or {})}, generate={"samples": 25}, **keys)
+        run = make_run(**{"teacher": {"plugin": name, **(teacher or {})}, "generate": {"samples": 25}, **keys})
         load.load(run)
         return run
     return make
@@ -84,6 +84,31 @@ def test_while_nobody_knows_what_a_sample_takes_few_are_asked(paid: Make) -> Non
     with pytest.raises(Exhausted):
         generate.generate(run)
     assert bought(run) <= budget.UNKNOWN
+
+
+STUMBLES = """
+from collections import Counter
+from factory.protocols import AskFailed
+
+SEEN = Counter()
+
+async def stumbles(problem, ask):
+    await ask([{"role": "user", "content": problem.prompt}])
+    SEEN[ask.request.id] += 1
+    if SEEN[ask.request.id] == 1:
+        raise AskFailed("stumbled", retry=True, wait=0.001)
+    return await ask([{"role": "user", "content": problem.prompt}])
+"""
+
+
+def test_a_resumed_run_knows_the_tokens_of_every_question_and_attempt(paid: Make, private: Private) -> None:
+    strategy = {"plugin": private("stumbles", STUMBLES)}
+    run = paid(generate={"samples": 2, "strategy": strategy})
+    generate.generate(run)
+    assert run.lake.rows("SELECT DISTINCT completion_tokens, spent FROM traces") == [
+        {"completion_tokens": 10, "spent": 30}]
+    job = generate.Job(run, "train", generate.make_teacher(run.recipe.teacher), run.recipe.generate)
+    assert budget.Meter(job).tokens == 8 * 30
 
 
 def test_dollars_count_the_cached_part_of_a_prompt_for_less(paid: Make) -> None:
