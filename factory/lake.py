@@ -51,7 +51,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
                    spent=N),
     "steps": dict(id=S, trace_id=S, index=N, kind=S, text=S, parent=N, value=F, visits=N, state=S),
     "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=N, created=S, tokens=N,
-                     cost=F),
+                     cost=F, context=N),
     "verdicts": dict(id=S, trace_id=S, verifier=S, version=N, status=S, answer=S, reason=S, grade=S, seconds=F,
                      detail=S),
     "audits": dict(id=S, run_id=S, verifier=S, version=N, domain=S, kind=S, items=N, false_accepts=N, false_rejects=N,

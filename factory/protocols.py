@@ -40,11 +40,12 @@ class Exhausted(UserError):
 
 
 class AskFailed(Exception):
-    """A request that brought no completion: data, not a crash. `retry` says whether asking again can help."""
+    """A request that brought no completion: data, not a crash. `retry` says whether asking again can help; `too_long`
+    that the model's context has no room for it, so that a server with a larger one may answer."""
 
-    def __init__(self, reason: str, retry: bool, wait: float = 0.0) -> None:
+    def __init__(self, reason: str, retry: bool, wait: float = 0.0, too_long: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.retry, self.wait = reason, retry, wait
+        self.reason, self.retry, self.wait, self.too_long = reason, retry, wait, too_long
 
 
 class Source(Protocol):

@@ -57,7 +57,7 @@ async def go_on(cut: Completion, ask: TokenAsk, options: Truncation) -> Completi
     closing = options.close if options.policy == "force_close" else ""
     tokens = [*cut.tokens, *(await ask.encode(closing) if closing else ())]
     if len(tokens) >= await ask.context():
-        raise AskFailed(FULL, retry=False)
+        raise AskFailed(FULL, retry=False, too_long=True)
     more = await ask.complete(tokens, **({"max_tokens": options.max_tokens} if options.max_tokens else {}))
     raw, mean, least = cut.raw + closing + more.raw, *joint_logprobs([cut, more])
     thinking, response = thoughts.split(raw, opened=bool(cut.thinking and not cut.response))

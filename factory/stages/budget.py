@@ -134,7 +134,8 @@ def _before(job: Job) -> Mapping[str, Any]:
         WITH bought AS (
             SELECT coalesce(spent, completion_tokens) AS tokens, cost FROM ({HAVE}) WHERE problem_id IN ({MEMBERS})
             UNION ALL
-            SELECT coalesce(t.spent, t.completion_tokens - h.completion_tokens), t.cost FROM traces t JOIN ({HAVE}) h ON h.id = t.parent
+            SELECT coalesce(t.spent, t.completion_tokens - h.completion_tokens), t.cost
+            FROM traces t JOIN ({HAVE}) h ON h.id = t.parent
             WHERE t.strategy = $continued AND t.problem_id IN ({MEMBERS})
             UNION ALL
             SELECT tokens, cost FROM failures WHERE teacher = $teacher AND problem_id IN ({MEMBERS}))

@@ -1,22 +1,19 @@
 """Asks a teacher for samples: as many at once as it takes now, each one durable the moment it is finished.
 
-No task exists before its sample may be asked, so memory stays flat. A writer groups what is finished and journals it
-with one fdatasync; a failure is a tombstone row, and one bad row never stops a run.
+No task exists before its sample may be asked, so memory stays flat. What is finished goes to the `writer`; a failure is
+a tombstone row, and one bad row never stops a run.
 """
 
 import asyncio
 import contextlib
 import functools
-import math
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from factory import truncation
-from factory.lake import Lake, now
+from factory.lake import now
 from factory.prices import Usage
 from factory.protocols import AskFailed, Exhausted, Strategy, Teacher, UserError
 from factory.records import Completion, Problem, Request, Trace, content_id
@@ -28,33 +25,11 @@ from factory.stages.owed import AT_ONCE, Cut, Job, cuts, owed
 from factory.stages.plan import Plan
 from factory.stages.progress import Progress
 from factory.stages.rows import digest, step_rows, trace_row
+from factory.stages.writer import Finished, Writer
 from verifiers.verdict import Verdict
-
-BACKLOG = 4096
-"""So many finished rows may wait for a slow disk before the asking pauses; what is bought is never held back."""
-
-WIDEST = 8
-"""Bytes on the disk for a character at most, and as much again for what is still in flight: so many characters may wait
-as the reserve of a full disk takes."""
 
 GLANCE = 0.25
 """Seconds after which the teacher's concurrency and the budget are looked at again, if nothing happens before."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A sample that has ended: its row of `traces` or `failures`, with what hangs on it."""
-
-    table: str
-    row: dict[str, Any]
-    steps: list[dict[str, Any]]
-    answer: Answer | None = None
-    tokens: int = 0
-    """Written for it, by the replies' own counts; of a continuation without what it goes on from."""
-
-    @functools.cached_property
-    def characters(self) -> int:
-        return sum(len(text) for row in (self.row, *self.steps) for text in row.values() if isinstance(text, str))
 
 
 class Buyer:
@@ -67,8 +42,7 @@ class Buyer:
         self.beside = self._beside()
         self.cuts: deque[Cut] = deque()
         self.flying: dict[str, asyncio.Task[bool]] = {}
-        self.finished: asyncio.Queue[Finished | None] = asyncio.Queue()
-        self.unwritten = 0  # characters
+        self.writer = Writer(job.run.lake, meter, self._wrote)
         self.ending: Exhausted | None = None
         self._broken: BaseException | None = None
         self._failed_in_a_row = 0
@@ -81,7 +55,7 @@ class Buyer:
 
     async def work(self) -> None:
         """Ask until nothing is owed or a budget is used up. Raises what stops a run; what is finished is journaled."""
-        helpers = [asyncio.ensure_future(self._write()), asyncio.ensure_future(self._feed())]
+        helpers = [asyncio.ensure_future(self.writer.work()), asyncio.ensure_future(self._feed())]
         try:
             while self.flying or not (self.ending or self.plan.empty):
                 self._launch()
@@ -91,10 +65,10 @@ class Buyer:
             try:
                 await self._land_all()
                 helpers[1].cancel()
-                self.finished.put_nowait(None)
+                self.writer.close()
                 await helpers[0]
             finally:  # also of a second Ctrl-C
-                self._keep_rest()
+                self.writer.keep_rest()
 
     async def judge_rest(self) -> None:
         """Verdicts for what is still waiting for one."""
@@ -156,12 +130,8 @@ class Buyer:
 
     def _has_room(self) -> bool:
         in_flight = len(self.flying)
-        return (in_flight < self.teacher.concurrency and self.finished.qsize() < BACKLOG and self._can_be_saved()
+        return (in_flight < self.teacher.concurrency and self.writer.has_room
                 and (self.meter.admits(in_flight) or bool(self.meter.reached())))
-
-    def _can_be_saved(self) -> bool:
-        """Whether what waits would still find a place if the disk were full now."""
-        return self.unwritten * WIDEST <= (self.job.run.lake.reserved or math.inf)
 
     async def _happens(self) -> None:
         """Wait until something has ended or was judged, or a moment has passed."""
@@ -228,19 +198,20 @@ class Buyer:
                 completion = _whole(await make(Asker(self.teacher, request, usage)))
             except UserError:
                 raise
-            except AskFailed as failure:
-                reason, again, wait = failure.reason, failure.retry, failure.wait
+            except AskFailed as error:
+                failure = error
             except Exception as error:  # a strategy is anybody's code: its crash is this row's failure, not the run's
-                reason, again, wait = f"{type(error).__name__}: {error}", False, 0.0
+                failure = AskFailed(f"{type(error).__name__}: {error}", retry=False)
             else:
                 trace = Trace(request, completion, time.perf_counter() - started, self.meter.cost(usage),
                               parent=parent.id if parent else None)
                 self._keep(problem, trace, usage, judge)
                 return trace
-            if not again or attempt == options.attempts:
+            if not failure.retry or attempt == options.attempts:
                 break
-            await asyncio.sleep(_pause(attempt, wait))
-        self._bury(problem, request, reason, again, attempt, usage)
+            await asyncio.sleep(_pause(attempt, failure.wait))
+        room = await asyncio.to_thread(lambda: self.job.room) if failure.too_long else None
+        self._bury(problem, request, failure, attempt, usage, room)
         return None
 
     def _keep(self, problem: Problem, trace: Trace, usage: Usage, judge: bool) -> None:
@@ -250,50 +221,29 @@ class Buyer:
         judge = judge and (bool(trace.parent) or not truncation.is_cut(made, self.job.options.truncation))
         answer = Answer(trace.id, problem, made.response, digest(made.raw)) if judge else None
         row = {**trace_row(trace), "spent": usage.completion}
-        self._put(Finished("traces", row, step_rows(trace), answer, usage.completion))
+        self.writer.put(Finished("traces", row, step_rows(trace), answer, usage.completion))
 
-    def _put(self, done: Finished) -> None:
-        self.unwritten += done.characters
-        self.finished.put_nowait(done)
-
-    def _bury(self, problem: Problem, request: Request, reason: str, retry: bool, attempts: int, usage: Usage) -> None:
+    def _bury(self, problem: Problem, request: Request, failure: AskFailed, attempts: int, usage: Usage,
+              room: int | None) -> None:
         created, cost = now(), self.meter.cost(usage)
         self.meter.spend(usage, cost)
-        self._put(Finished("failures", dict(
+        self.writer.put(Finished("failures", dict(
             id=content_id("failure", request.id, created), trace_id=request.id, problem_id=problem.id,
-            teacher=request.teacher, reason=reason, retry=retry, attempts=attempts, created=created,
-            tokens=usage.completion, cost=cost), []))
-        self._failed_in_a_row += reason != truncation.FULL
+            teacher=request.teacher, reason=failure.reason, retry=failure.retry, attempts=attempts, created=created,
+            tokens=usage.completion, cost=cost, context=room), []))
+        self._failed_in_a_row += failure.reason != truncation.FULL
         if self._failed_in_a_row >= self.job.options.abort_after:
-            raise UserError(f"{self._failed_in_a_row} requests in a row failed, the last with: {reason}; what is "
-                            "finished is kept, so mend the teacher or the recipe and run the same command again")
+            raise UserError(f"{self._failed_in_a_row} requests in a row failed, the last with: {failure.reason}; what "
+                            "is finished is kept, so mend the teacher or the recipe and run the same command again")
 
     # -- what is finished --------------------------------------------------------------------------------------------
 
-    async def _write(self) -> None:
-        """Journal what is finished: everything that waits is one group."""
-        ending = False
-        while not ending:
-            group = [await self.finished.get(), *_all(self.finished)]
-            ending = None in group
-            done = [item for item in group if item]
-            self._share_gpu_cost(done)
-            await asyncio.to_thread(_journal, self.job.run.lake, done)
-            self.unwritten -= sum(item.characters for item in done)
-            self._turn.set()
-            self.progress.bought(done, self.meter)
-            for item in done:  # only now: a verdict must not outlive its trace
-                if item.answer:
-                    self._judge(item.answer)
-
-    def _share_gpu_cost(self, done: Sequence[Finished]) -> None:
-        """What the GPUs cost since the last group, by tokens."""
-        traces = [item.row for item in done if item.table == "traces"]
-        tokens = sum(row["completion_tokens"] or 1 for row in traces)
-        spent = self.meter.gpu_cost() if traces else 0.0
-        for row in traces:
-            row["cost"] += spent * (row["completion_tokens"] or 1) / tokens
-        self.meter.usd += spent
+    def _wrote(self, done: Sequence[Finished]) -> None:
+        self._turn.set()
+        self.progress.bought(done, self.meter)
+        for item in done:  # only now: a verdict must not outlive its trace
+            if item.answer:
+                self._judge(item.answer)
 
     def _judge(self, answer: Answer) -> None:
         if self.beside:
@@ -315,17 +265,6 @@ class Buyer:
             task.cancel()
         await asyncio.gather(*flying, return_exceptions=True)
 
-    def _keep_rest(self) -> None:
-        """What the writer left behind when it broke or was interrupted; what stopped it is what will be told."""
-        if rest := [item for item in _all(self.finished) if item]:
-            with contextlib.suppress(OSError):
-                _journal(self.job.run.lake, rest)
-
-
-def _all(queue: "asyncio.Queue[Finished | None]") -> list[Finished | None]:
-    return [queue.get_nowait() for _ in range(queue.qsize())]
-
-
 def _pause(attempt: int, wait: float) -> float:
     """Seconds before the next attempt: what the server asked for, else longer and longer; never all at one moment."""
     return wait * random.uniform(1, 1.1) or min(30.0, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)
@@ -337,18 +276,3 @@ def _whole(completion: object) -> Completion:
         raise TypeError(f"the strategy returned a {type(completion).__name__} instead of a Completion")
     return completion
 
-
-def _journal(lake: Lake, done: Sequence[Finished]) -> None:
-    """Steps before their traces: a trace that is there has all its steps. Raises the last OSError, after all tables."""
-    fault: OSError | None = None
-    rows: dict[str, list[dict[str, Any]]] = {
-        "steps": [step for item in done for step in item.steps],
-        "traces": [item.row for item in done if item.table == "traces"],
-        "failures": [item.row for item in done if item.table == "failures"]}
-    for table in filter(rows.get, rows):
-        try:
-            lake.journal(table, rows[table])
-        except OSError as error:
-            fault = error
-    if fault:
-        raise fault

@@ -47,11 +47,19 @@ class Job:
         """The teacher's and the strategy's part in the id of each request."""
         return canonical(self.teacher.identity), strategy_key(self.options.strategy)
 
+    @cached_property
+    def room(self) -> int:
+        """How many tokens the teacher takes for a prompt and its answer, before and after its start; 0: not told."""
+        return int(getattr(self.teacher, "room", int)())
+
     def query(self, text: str, **more: Any) -> list[tuple[Any, ...]]:
         """Ask the lake, with what the job knows as named parameters."""
         teacher, strategy = self.keys
         known = {"run": self.run.id, "teacher": teacher, "strategy": strategy, "part": self.part,
                  "samples": self.options.samples, "until": self.until, **more}
+        if "$room" in text:  # who is asked over a network, so only where it makes a difference
+            some = self.query("SELECT 1 FROM failures WHERE context IS NOT NULL AND teacher = $teacher LIMIT 1")
+            known["room"] = self.room if some else 0
         used = {name: value for name, value in known.items() if f"${name}" in text}
         found: list[tuple[Any, ...]] = self.run.lake.sql(text, used).fetchall()
         return found
@@ -59,6 +67,10 @@ class Job:
 
 HAVE = "SELECT * FROM traces WHERE teacher = $teacher AND strategy = $strategy AND sample < $samples"
 MEMBERS = "SELECT problem_id FROM members WHERE run_id = $run AND part = $part AND problem_id <= $until"
+DEAD = """SELECT problem_id, trace_id FROM failures WHERE NOT retry AND teacher = $teacher
+    AND (context IS NULL OR context >= $room)"""
+"""What failed for good; what was too long for the server is owed again when that has more room."""
+
 FIELDS = ", ".join(f"p.{name}" for name in Problem.__dataclass_fields__)
 
 
@@ -94,11 +106,11 @@ def _lacking(job: Job) -> tuple[int, int]:
 
 def _dead_count(job: Job) -> int:
     """Of the samples that lack a trace, those that failed for good."""
-    if not job.query("SELECT 1 FROM failures WHERE NOT retry AND teacher = $teacher LIMIT 1"):
+    if not job.query(f"{DEAD} LIMIT 1"):
         return 0  # as nearly always, and all traces need not be looked at for it
     dead = job.query(f"""
-        SELECT problem_id, list(DISTINCT trace_id) FROM failures WHERE NOT retry AND teacher = $teacher
-            AND trace_id NOT IN (SELECT id FROM ({HAVE})) AND problem_id IN ({MEMBERS}) GROUP BY 1""")
+        SELECT problem_id, list(DISTINCT trace_id) FROM ({DEAD})
+        WHERE trace_id NOT IN (SELECT id FROM ({HAVE})) AND problem_id IN ({MEMBERS}) GROUP BY 1""")
     return sum(len(_ids(job, problem) & set(traces)) for problem, traces in dead)
 
 
@@ -124,9 +136,8 @@ def _in_range(job: Job, start: str, end: str) -> list[Asked]:
         SELECT {FIELDS}, have FROM ({MEMBERS}) m JOIN problems p ON p.id = m.problem_id
         LEFT JOIN have USING (problem_id)
         WHERE p.id BETWEEN $start AND $end AND coalesce(len(have), 0) < $samples ORDER BY p.id""", start=start, end=end)
-    dead = dict(job.query("""SELECT problem_id, list(DISTINCT trace_id) FROM failures
-        WHERE NOT retry AND teacher = $teacher AND problem_id BETWEEN $start AND $end GROUP BY 1""",
-        start=start, end=end))
+    dead = dict(job.query(f"""SELECT problem_id, list(DISTINCT trace_id) FROM ({DEAD})
+        WHERE problem_id BETWEEN $start AND $end GROUP BY 1""", start=start, end=end))
     found = [_asked(job, Problem(*fields), have or [], dead) for *fields, have in rows]
     if job.options.adaptive:
         _recall(job, {asked.problem.id: asked for asked in found}, start, end)
@@ -184,7 +195,7 @@ def _cut_ids(job: Job) -> list[str]:
             AND tokens IS NOT NULL {closing} {settled} AND id NOT IN (
                 SELECT parent FROM traces WHERE parent IS NOT NULL AND strategy = $continued) ORDER BY id""",
         continued=continued)
-    dead = {row[0] for row in job.query("SELECT trace_id FROM failures WHERE NOT retry AND teacher = $teacher")}
+    dead = {row[1] for row in job.query(DEAD)}
     return [trace for trace, problem, sample in found
             if Request(problem, job.keys[0], continued, sample).id not in dead]
 

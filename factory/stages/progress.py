@@ -13,7 +13,7 @@ from factory.run import Run
 from factory.stages.budget import Meter
 
 if TYPE_CHECKING:
-    from factory.stages.buyer import Finished
+    from factory.stages.writer import Finished
 
 
 class Progress:

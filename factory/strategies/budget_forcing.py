@@ -38,7 +38,7 @@ async def budget_forcing(
     room = await ask.context() - len(prompt) - answer_tokens - len(await ask.encode(forced))
     if room < 1:
         raise AskFailed(f"the prompt of {len(prompt)} tokens leaves no room for thinking and {answer_tokens} tokens of "
-                        "answer in the model's context", retry=False)
+                        "answer in the model's context", retry=False, too_long=True)
     await draft.insert(opening)
     closed = await draft.think(min(maximum, room), maximum if minimum is None else minimum, waits, wait)
     return await draft.answer(closing if closed else forced, answer_tokens)

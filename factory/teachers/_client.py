@@ -106,11 +106,12 @@ class Client:
         said = self.hide(said)
         if status in CONFIGURATION or (status == 429 and _SPENT.search(said)):
             return Configuration(status, said)
-        if status in (400, 413, 422) and _TOO_LONG.search(said):
+        too_long = status in (400, 413, 422) and bool(_TOO_LONG.search(said))
+        if too_long:
             said += " (raise the server's context, or lower teacher.sampling.max_tokens)"
         again, wait = status in AGAIN or status >= 500, retry_after(headers)
         kind = Refused if status == 429 or (status == 503 and wait) else AskFailed
-        return kind(f"{status}: {said}", again, wait if again else 0.0)
+        return kind(f"{status}: {said}", again, wait if again else 0.0, too_long)
 
     def hide(self, text: str) -> str:
         """A server may repeat the key in what it says."""

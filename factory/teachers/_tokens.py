@@ -69,7 +69,8 @@ class Tokens:
         self.require_token_ids()
         room = await self.context() - len(tokens)
         if room < 1:
-            raise AskFailed(f"the model's context of {room + len(tokens)} tokens is full", retry=False)
+            raise AskFailed(f"the model's context of {room + len(tokens)} tokens is full", retry=False,
+                            too_long=True)
         sampling = self._flat_sampling()
         most = sampling.get("max_completion_tokens") or sampling.get("max_tokens") or room
         body = {key: value for key, value in sampling.items() if key not in CHAT_ONLY} | {"max_tokens": most} | limits
@@ -119,14 +120,19 @@ class Tokens:
 
 def check_owner(url: str, key: str, proxies: bool) -> None:
     """Raise UserError if something answers at `url` that is no vLLM; nothing is said where nothing answers."""
+    found = listed(url, key, proxies)
+    if found is not None and {entry.get("owned_by") for entry in found} != {"vllm"}:
+        raise UserError(f"{url} is no vLLM server and {_NO_IDS}")
+
+
+def listed(url: str, key: str, proxies: bool) -> list[Mapping[str, Any]] | None:
+    """The models that an endpoint lists, without waiting for more than seconds; None where nothing answers."""
     request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key or 'none'}"})
     opener = urllib.request.build_opener(*([] if proxies else [urllib.request.ProxyHandler({})]))
     try:
         with opener.open(request, timeout=10) as reply:
-            owners = {entry.get("owned_by") for entry in orjson.loads(reply.read())["data"]}
+            return [entry for entry in orjson.loads(reply.read())["data"] if isinstance(entry, Mapping)]
     except (OSError, http.client.HTTPException):
-        return
-    except (ValueError, KeyError, TypeError, AttributeError):
-        owners = set()
-    if owners != {"vllm"}:
-        raise UserError(f"{url} is no vLLM server and {_NO_IDS}")
+        return None
+    except (ValueError, KeyError, TypeError):
+        return []

@@ -52,6 +52,12 @@ class Options:
                                    * number(self.arguments, "--pipeline-parallel-size", "-pp")
                                    * number(self.arguments, "--data-parallel-size", "-dp"))
 
+    @property
+    def room(self) -> int:
+        """How many tokens a prompt and its answer may have together; 0: what the model's configuration says."""
+        told = number(self.arguments, "--max-model-len")
+        return told if told > 1 else self.max_model_len or 0
+
     def command(self, port: int) -> list[str]:
         given = ["--dtype", self.dtype] if self.dtype != "auto" else []
         given += ["--max-model-len", str(self.max_model_len)] if self.max_model_len else []

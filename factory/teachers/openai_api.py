@@ -23,7 +23,7 @@ from factory.teachers._fleet import Fleet, log
 from factory.teachers._limits import Charge, Limits, Meter
 from factory.teachers._reply import read_completion
 from factory.teachers._start import allow_files, check_sampling, complaint, is_local, is_vllm
-from factory.teachers._tokens import Tokens, check_owner
+from factory.teachers._tokens import Tokens, check_owner, listed
 
 ROOT = frozenset({"/tokenize", "/detokenize"})
 """Paths of vLLM that lie beside /v1."""
@@ -108,7 +108,18 @@ class OpenAiApi(Tokens):
     def check_tokens(self) -> None:
         """Raise UserError if an endpoint answers that surely cannot be asked token by token."""
         for url in self.urls:
-            check_owner(url, os.environ.get(self.key_env, "") if self.key_env else "", proxies=not is_local(url))
+            check_owner(url, self._key, proxies=not is_local(url))
+
+    def room(self) -> int:
+        """How many tokens a prompt and its answer may have together, as the endpoints say before and after the start;
+        the least of them, 0 where none says so."""
+        models = [entry for url in self.urls for entry in listed(url, self._key, proxies=not is_local(url)) or ()]
+        told = [entry.get("max_model_len") for entry in models if entry.get("id") == self.model]
+        return min((most for most in told if isinstance(most, int)), default=0)
+
+    @property
+    def _key(self) -> str:
+        return os.environ.get(self.key_env, "") if self.key_env else ""
 
     async def __aenter__(self) -> Self:
         self.check()
@@ -205,8 +216,7 @@ class OpenAiApi(Tokens):
     # -- the start ---------------------------------------------------------------------------------------------------
 
     def _endpoint(self, url: str) -> Endpoint:
-        key = os.environ.get(self.key_env, "") if self.key_env else ""
-        wire = Wire(url, key, self._each, self.connect_timeout, self.idle_timeout,
+        wire = Wire(url, self._key, self._each, self.connect_timeout, self.idle_timeout,
                     proxies=not is_local(url))  # no proxy on the way to ourselves
         return Endpoint(wire, self._each, self.idle_timeout)
 

@@ -77,6 +77,10 @@ class VllmServer(Tokens):
         """How many requests are wanted in flight now; before the start, how many there may be."""
         return self._client.concurrency if self._client else self._each * (len(self.attach) or self.replicas)
 
+    def room(self) -> int:
+        """As the endpoint's `room`; of servers of its own what they are told, 0 if that is left to the model."""
+        return self._openai(self.attach, 0.0).room() if self.attach else self.options.room
+
     @property
     def gpus(self) -> int:
         """How many GPUs its own servers take."""

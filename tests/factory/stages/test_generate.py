@@ -14,7 +14,7 @@ from factory import lake as lakes
 from factory.lake import Lake
 from factory.protocols import UserError
 from factory.run import Run
-from factory.stages import buyer, generate, load
+from factory.stages import buyer, generate, load, writer
 from factory.stages import owed as owing
 
 Make = Callable[..., Run]
@@ -323,7 +323,7 @@ def test_what_is_finished_is_kept_of_a_second_interruption(bench: Bench, monkeyp
         monkeypatch.setattr(buyer.Buyer, "_land_all", again)
         buying.cancel()
         await asyncio.wait([buying])
-    monkeypatch.setattr(buyer.Buyer, "_write", never)  # a disk so slow that all of it still waits
+    monkeypatch.setattr(writer.Writer, "work", never)  # a disk so slow that all of it still waits
     asyncio.run(interrupted())
     assert len(samples(run.lake)) >= 48
 

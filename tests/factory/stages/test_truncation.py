@@ -28,10 +28,11 @@ class Bench:
     """A scripted server in a thread of its own, and runs that ask it."""
 
     def __init__(self, make_run: Make, log: Path) -> None:
-        self.make_run, self.log, self.stop = make_run, log, threading.Event()
+        self.make_run, self.log = make_run, log
 
     def serve(self, **settings: Any) -> None:
-        ready = threading.Event()
+        ready, self.stop = threading.Event(), threading.Event()
+        self.context = settings.get("context")
 
         async def serving() -> None:
             async with Server(Script(log=str(self.log), **settings)).serve() as self.url:
@@ -41,6 +42,10 @@ class Bench:
         self.thread = threading.Thread(target=lambda: asyncio.run(serving()))
         self.thread.start()
         assert ready.wait(60)
+
+    def stop_serving(self) -> None:
+        self.stop.set()
+        self.thread.join()
 
     def keys(self, truncation: Any = "keep", limit: int = LIMIT, **options: Any) -> dict[str, Any]:
         """What a recipe says of it."""
@@ -63,12 +68,27 @@ class Bench:
 def bench(make_run: Make, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(make_run, tmp_path / "answers.jsonl")
     yield bench
-    bench.stop.set()
-    bench.thread.join()
+    bench.stop_serving()
 
 
 def traces(run: Run) -> list[dict[str, Any]]:
     return run.lake.rows("SELECT * FROM run_traces WHERE run_id = $1 ORDER BY problem_id, sample", [run.id])
+
+
+@pytest.mark.parametrize(("policy", "context", "there"), [("keep", 60, 0), ("continue", 78, 8)])
+def test_what_was_too_long_is_asked_again_only_of_a_server_with_more_room(bench: Bench, policy: str, context: int,
+                                                                          there: int) -> None:
+    bench.serve(context=context)
+    run = bench.run(policy)
+    assert generate.generate(run) == there
+    assert run.lake.rows("SELECT retry, context, count(*) AS rows FROM failures GROUP BY ALL") == [
+        {"retry": False, "context": context, "rows": 8}]
+    assert generate.generate(run) == 0
+    bench.stop_serving()
+    assert generate.generate(run) == 0, "nobody answers, so nobody has more room"
+    bench.serve(context=100_000)
+    assert generate.generate(bench.run(policy)) == (16 if policy == "continue" else 8) - there
+    assert generate.generate(bench.run(policy)) == 0
 
 
 def test_a_cut_trace_is_kept_and_marked(bench: Bench) -> None:
