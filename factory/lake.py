@@ -48,7 +48,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
     "traces": dict(id=S, problem_id=S, teacher=S, strategy=S, sample=N, round=N, thinking=S, response=S, raw=S,
                    finish_reason=S, prompt_tokens=N, completion_tokens=N, thinking_tokens=N, mean_logprob=F,
                    seconds=F, cost=F, created=S, min_logprob=F, cached_tokens=N, digest=S, tokens=S, parent=S,
-                   spent=N),
+                   spent=N, asked=S),
     "steps": dict(id=S, trace_id=S, index=N, kind=S, text=S, parent=N, value=F, visits=N, state=S),
     "failures": dict(id=S, trace_id=S, problem_id=S, teacher=S, reason=S, retry=B, attempts=N, created=S, tokens=N,
                      cost=F, context=N),

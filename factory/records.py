@@ -65,6 +65,8 @@ class Completion:
     """Of the prompt's tokens, those that the provider had in its cache, and sells for less."""
     tokens: tuple[int, ...] = ()
     """The ids of prompt and text together, where the text was cut off and the endpoint tells them."""
+    asked: tuple[Message, ...] = ()
+    """What was asked, where the text was cut off and can only be gone on from as a text."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ class Asker:
         speaker = self._speaker()
         return self._counted(await speaker.complete(tokens, next(self._seeds), session=self.request.id, **limits))
 
+    async def resume(self, asked: Sequence[Message], written: str, **limits: Any) -> Completion:
+        """What the teacher writes after the beginning of its answer, given as a text (`teacher.prefill`)."""
+        teacher: Any = self.teacher
+        return self._counted(await teacher.resume(asked, written, next(self._seeds), self.request.id, **limits))
+
     async def context(self) -> int:
         """The most tokens that prompt and answer may have together."""
         return await self._speaker().context()  # type: ignore[no-any-return]

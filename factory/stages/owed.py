@@ -177,7 +177,7 @@ def cuts(job: Job) -> Iterator[list[Cut]]:
     ids = _cut_ids(job)
     for some in (ids[i:i + CUTS] for i in range(0, len(ids), CUTS)):
         yield [_cut(row) for row in job.query(f"""
-            SELECT {FIELDS}, t.sample, {", ".join("t." + name for name in WRITTEN)}, t.tokens FROM traces t
+            SELECT {FIELDS}, t.sample, {", ".join("t." + name for name in WRITTEN)}, t.tokens, t.asked FROM traces t
             JOIN problems p ON p.id = t.problem_id WHERE t.id IN (SELECT unnest($ids)) ORDER BY t.id""", ids=some)]
 
 
@@ -186,13 +186,14 @@ def _cut_ids(job: Job) -> list[str]:
     continued, options = continued_key(job.options), job.options
     if continued is None:
         return []
+    asked = "asked IS NOT NULL" if getattr(job.teacher, "prefill", "") else "false"
     closing = "AND response = ''" if options.truncation.policy == "force_close" else ""
     settled = "" if options.adaptive is None else f"""AND problem_id NOT IN (
         SELECT t.problem_id FROM ({HAVE}) t JOIN judged v ON v.trace_id = t.id AND v.status = 'correct'
         GROUP BY 1 HAVING count(DISTINCT t.digest) >= {options.adaptive.correct})"""
     found = job.query(f"""
         SELECT id, problem_id, sample FROM ({HAVE}) WHERE problem_id IN ({MEMBERS}) AND finish_reason = 'length'
-            AND tokens IS NOT NULL {closing} {settled} AND id NOT IN (
+            AND (tokens IS NOT NULL OR {asked}) {closing} {settled} AND id NOT IN (
                 SELECT parent FROM traces WHERE parent IS NOT NULL AND strategy = $continued) ORDER BY id""",
         continued=continued)
     dead = {row[1] for row in job.query(DEAD)}
@@ -202,6 +203,7 @@ def _cut_ids(job: Job) -> list[str]:
 
 def _cut(row: Sequence[Any]) -> Cut:
     size = len(Problem.__dataclass_fields__)
-    *written, tokens = row[size + 1:]
-    completion = Completion(**dict(zip(WRITTEN, written, strict=True)), tokens=tuple(orjson.loads(tokens)))
+    *written, tokens, asked = row[size + 1:]
+    completion = Completion(**dict(zip(WRITTEN, written, strict=True)), tokens=tuple(orjson.loads(tokens or "[]")),
+                            asked=tuple(orjson.loads(asked or "[]")))
     return Cut(Problem(*row[:size]), row[size], completion)

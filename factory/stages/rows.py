@@ -25,6 +25,7 @@ def trace_row(trace: Trace) -> dict[str, Any]:
         thinking_tokens=made.thinking_tokens, mean_logprob=made.mean_logprob, min_logprob=made.min_logprob,
         cached_tokens=made.cached_tokens, seconds=trace.seconds, cost=trace.cost, created=now(),
         digest=digest(made.raw), parent=trace.parent,
+        asked=orjson.dumps(made.asked).decode() if made.asked else None,
         tokens=orjson.dumps(made.tokens).decode() if made.tokens and made.finish_reason == "length" else None)
 
 

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from factory.protocols import UserError
 from factory.teachers._script import END, Faults, Script, decode, encode, go_on, parse, render
+from factory.thoughts import CLOSE, OPEN
 
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -143,8 +144,18 @@ class Server:
 
     def _chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
         messages = [{"role": message["role"], "content": message["content"]} for message in body["messages"]]
+        if body["messages"][-1]["role"] == "assistant":
+            return self._prefilled(body, messages)
         completion = self.teacher.answer(messages, int(body.get("seed") or 0))
         return self._reply(body, encode(render(messages)), completion.raw, completion.finish_reason, chat=True)
+
+    def _prefilled(self, body: Mapping[str, Any], messages: list[dict[str, str]]) -> dict[str, Any]:
+        """The beginning of an answer is gone on from, in whatever form it is told."""
+        last = body["messages"][-1]
+        thought = f"{OPEN}{last['reasoning_content']}" if last.get("reasoning_content") else ""
+        written = thought + (CLOSE if thought and last["content"] else "") + last["content"]
+        text = go_on(self.script, messages[:-1], written, int(body.get("seed") or 0))
+        return self._reply(body, encode(render(messages[:-1]) + written), text, "stop", chat=True)
 
     def _completion(self, body: Mapping[str, Any]) -> dict[str, Any]:
         prompt = body["prompt"] if isinstance(body["prompt"], list) else encode(body["prompt"])

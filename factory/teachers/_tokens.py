@@ -23,7 +23,8 @@ CHAT_ONLY = frozenset({"logprobs", "top_logprobs", "chat_template_kwargs", "max_
 """Keys of a chat's sampling that a completion lacks or reads otherwise."""
 
 _NO_IDS = ('tells no token ids, so nothing can be continued there: set generate.truncation to "keep" or "drop" and '
-           "take another strategy than budget_forcing, or serve the model with vLLM")
+           "take another strategy than budget_forcing, serve the model with vLLM, or set teacher.prefill if the "
+           "endpoint goes on from the beginning of an answer")
 
 TORN, TAIL = "\ufffd", 8
 """How a character is written of which bytes lack; so many tokens hold one, with something before it."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import orjson
 
 from factory.protocols import AskFailed, UserError
 from factory.records import Completion, Message
+from factory.teachers import _prefill
 from factory.teachers._client import Configuration, Refused, Unreachable, Wire
 from factory.teachers._endpoint import Endpoint
 from factory.teachers._fleet import Fleet, log
@@ -37,7 +39,7 @@ T = TypeVar("T")
 def openai_api(*, model: str, base_url: str | list[str] = "https://api.openai.com/v1", key_env: str = "OPENAI_API_KEY",
                sampling: Mapping[str, Any] = {}, concurrency: int = 32, connect_timeout: float = 5.0,
                idle_timeout: float = 3600.0, seeds: bool = True, limits: Mapping[str, float] = {},
-               patience: float = 300.0) -> "OpenAiApi":
+               patience: float = 300.0, prefill: str = "") -> "OpenAiApi":
     """A teacher behind `base_url`, or behind several that serve the same model: what the first one is called is what
     they all are in a trace's identity, so more can be added later.
 
@@ -47,11 +49,12 @@ def openai_api(*, model: str, base_url: str | list[str] = "https://api.openai.co
     engine is full or it refuses; `idle_timeout` is the longest silence, in seconds, while an answer is being written
     (an engine that writes tokens is not silent); `limits` are the account's: `requests_per_minute`,
     `tokens_per_minute`, `requests_per_day`, `tokens_per_day`, and `reset_hour` (UTC) of its day; `patience` is how many
-    seconds all endpoints may be away before the run ends.
+    seconds all endpoints may be away before the run ends; `prefill` is how an endpoint that is no vLLM takes the
+    beginning of an answer ("continue_final_message", "prefix" or "assistant"), for `generate.truncation`: not exact.
     """
     urls = [base_url] if isinstance(base_url, str) else list(base_url)
     return OpenAiApi(model, [url.rstrip("/") for url in urls], key_env, sampling, concurrency, connect_timeout,
-                     idle_timeout, seeds, limits, patience)
+                     idle_timeout, seeds, limits, patience, prefill)
 
 
 class OpenAiApi(Tokens):
@@ -59,8 +62,10 @@ class OpenAiApi(Tokens):
 
     def __init__(self, model: str, urls: Sequence[str], key_env: str, sampling: Mapping[str, Any], concurrency: int,
                  connect_timeout: float, idle_timeout: float, seeds: bool, limits: Mapping[str, float],
-                 patience: float | None) -> None:
+                 patience: float | None, prefill: str = "") -> None:
         check_sampling(sampling)
+        if prefill and prefill not in _prefill.FORMS:
+            raise UserError(f"teacher.prefill is '{prefill}': write one of {', '.join(_prefill.FORMS)}, or nothing")
         if concurrency < 1:
             raise UserError(f"teacher.concurrency is {concurrency}: set it to 1 or more")
         if connect_timeout <= 0 or idle_timeout <= 0:
@@ -68,6 +73,7 @@ class OpenAiApi(Tokens):
                             f"{idle_timeout:g}: set seconds above 0")
         self.model, self.urls, self.key_env, self.seeds = model, urls, key_env, seeds
         self.sampling, self.limits, self.token_ids = dict(sampling), Limits.read(limits), False
+        self.prefill = prefill
         self.connect_timeout, self.idle_timeout, self.patience = connect_timeout, idle_timeout, patience
         self.identity: Mapping[str, Any] = self._identity()
         self._each, self._fleet, self._meter = concurrency, Fleet([], 1, None), Meter(Limits(), "")
@@ -144,7 +150,17 @@ class OpenAiApi(Tokens):
         body |= body.pop("extra_body", {})
         body |= {"return_token_ids": True} if self.token_ids else {}
         close = await self.thought_end()
-        return await self._asked("/chat/completions", body, "", lambda reply: read_completion(reply, close))
+        made = await self._asked("/chat/completions", body, "", lambda reply: read_completion(reply, close))
+        by_text = self.prefill and made.finish_reason == "length" and not made.tokens
+        return replace(made, asked=tuple(messages)) if by_text else made
+
+    async def resume(self, asked: Sequence[Message], written: str, seed: int, session: str = "",
+                     **limits: Any) -> Completion:
+        """What comes after `written`, the beginning of the answer to `asked`, as `raw`; by `prefill`, so not exact."""
+        sampling = _prefill.limited(self.sampling, limits)
+        body = {**sampling, **_prefill.body(self.prefill, asked, written), **({"seed": seed} if self.seeds else {})}
+        body |= body.pop("extra_body", {})
+        return _prefill.fresh(await self._asked("/chat/completions", body, session, read_completion), written)
 
     async def post(self, path: str, body: Mapping[str, Any], session: str = "") -> bytes:
         """The reply to any POST below the base URL, with the model filled in; `session` keeps to one endpoint."""

@@ -47,10 +47,10 @@ class Bench:
         self.stop.set()
         self.thread.join()
 
-    def keys(self, truncation: Any = "keep", limit: int = LIMIT, **options: Any) -> dict[str, Any]:
+    def keys(self, truncation: Any = "keep", limit: int = LIMIT, prefill: str = "", **options: Any) -> dict[str, Any]:
         """What a recipe says of it."""
         teacher = {"plugin": "openai_api", "model": "scripted", "base_url": self.url, "key_env": "",
-                   "sampling": {"max_tokens": limit}}
+                   "sampling": {"max_tokens": limit}, "prefill": prefill}
         return {"teacher": teacher, "generate": {"samples": 2, "truncation": truncation, **options}}
 
     def run(self, truncation: Any = "keep", limit: int = LIMIT, **options: Any) -> Run:
@@ -148,6 +148,38 @@ def test_both_are_bought_in_one_go_and_going_back_buys_nothing(bench: Bench) -> 
     assert generate.generate(back) == 0
     assert {row["id"] for row in traces(back)} == {row["parent"] for row in continued}
     assert bench.asked() == {"chat": 8, "text": 8}
+
+
+@pytest.mark.parametrize("form", ["continue_final_message", "prefix", "assistant"])
+@pytest.mark.parametrize("policy", ["continue", "force_close"])
+def test_where_no_tokens_are_told_a_text_is_gone_on_from_by_its_text_and_marked(bench: Bench, lake: Lake, form: str,
+                                                                                policy: str) -> None:
+    bench.serve(engine=False)
+    kept = bench.run(prefill=form)
+    assert generate.generate(kept) == 8
+    run = bench.run({"policy": policy, "max_tokens": 5000}, prefill=form)
+    truncation.check(make_teacher(run.recipe.teacher), run.recipe.generate)
+    assert generate.generate(run) == 8
+    for row in traces(run):
+        parent = lake.rows("SELECT * FROM traces WHERE id = $1", [row["parent"]])[0]
+        steps = lake.rows('SELECT * FROM steps WHERE trace_id = $1 ORDER BY "index"', [row["id"]])
+        assert row["raw"] == "".join(step["text"] for step in steps)
+        assert row["raw"].startswith(parent["raw"])
+        assert row["raw"].count("<think>") == row["raw"].count("</think>") == 1
+        assert (row["finish_reason"], bool(row["response"])) == ("stop", True)
+        assert json.loads(steps[-1]["state"])["exact"] is False
+        assert row["completion_tokens"] == LIMIT + row["spent"]
+    assert generate.generate(run) == 0
+    again = bench.run({"policy": policy, "max_tokens": 6000}, prefill=form)
+    assert generate.generate(again) == 8, "another policy, from the same beginnings"
+    assert len(traces(again)) == 8
+
+
+def test_without_tokens_and_without_prefill_nothing_can_be_continued(bench: Bench) -> None:
+    bench.serve(engine=False)
+    run = bench.run("continue")
+    with pytest.raises(UserError, match=r"tells no token ids.*teacher\.prefill"):
+        generate.generate(run)
 
 
 def test_the_segments_are_steps(bench: Bench, lake: Lake) -> None:
