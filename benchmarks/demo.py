@@ -13,7 +13,7 @@ import time
 
 from benchmarks.machine import machine
 from factory.lake import Lake
-from flows import report
+from flows import accuracy, report
 
 LIMIT_SECONDS, GAIN = 600.0, 0.15
 
@@ -58,7 +58,7 @@ def main() -> int:
         run = report.latest_run(lake, "demo")
         print("\n| what | seconds | share | |\n|---|---|---|---|")
         table(lake, run["id"], first, second)
-        scores = report.evaluations(lake, run["id"])
+        scores = accuracy.evaluations(lake, run["id"])
         print("\n" + report.text(lake, run).split("\ntime\n")[0])
     gain = scores[-1]["gain"]
     met = first <= LIMIT_SECONDS and gain >= GAIN and second <= 60

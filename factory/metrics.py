@@ -5,8 +5,9 @@ expectation over which k of them were drawn, and do not depend on their order; t
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -81,6 +82,7 @@ def _per_answer(labels: np.ndarray, drawn: np.ndarray, values: np.ndarray) -> np
     return sums.reshape(len(drawn), width)[:, 1:]
 
 
+@lru_cache(maxsize=4)
 def subsets(n: int, k: int, seed: int = 0) -> np.ndarray:
     """[subsets, k]: all subsets of k of n samples if there are no more than SUBSETS, else so many at random."""
     _possible(n, k)
@@ -131,11 +133,20 @@ def _members(drawn: np.ndarray, n: int) -> np.ndarray:
 
 def shared_words(texts: Sequence[str]) -> np.ndarray:
     """[texts, texts]: F1 of the sets of words of each two, 0 to 1; 1 for two texts without a word."""
-    words = [frozenset(text.split()) for text in texts]
-    sizes = np.array([len(w) for w in words])
-    common = np.array([[len(a & b) for b in words] for a in words])
+    words = [set(text.split()) for text in texts]
+    place = {word: i for i, word in enumerate(sorted(set().union(*words)))}
+    has = np.zeros((len(texts), len(place)), np.float32)
+    for row, found in enumerate(words):
+        has[row, [place[word] for word in found]] = 1
+    sizes = has.sum(axis=1)
     both = sizes[:, None] + sizes
-    return np.where(both == 0, 1.0, 2 * common / np.maximum(both, 1))
+    return np.where(both == 0, 1.0, 2 * (has @ has.T) / np.maximum(both, 1))
+
+
+def leading_share(answers: Sequence[str | None]) -> float:
+    """The share of samples that give the answer which most of them give: how sure a vote is, 0 to 1."""
+    counts = Counter(answer for answer in answers if answer is not None)
+    return max(counts.values(), default=0) / len(answers)
 
 
 # -- many problems ---------------------------------------------------------------------------------------------------
@@ -153,6 +164,13 @@ def _resampled(values: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndar
     """Means of resamples, in blocks that keep memory small."""
     for _ in range(RESAMPLES // 100):
         yield values[rng.integers(0, len(values), (100, len(values)))].mean(axis=1)
+
+
+def interval_of(statistic: Callable[[np.ndarray], np.ndarray], problems: int, seed: int = 0) -> np.ndarray:
+    """[2, …]: ends of the 95 % bootstrap interval of what `statistic` makes of the numbers of drawn problems."""
+    rng = np.random.default_rng(seed)
+    found = [statistic(rng.integers(0, problems, problems)) for _ in range(RESAMPLES // 4)]
+    return np.asarray(np.quantile(np.array(found), [0.025, 0.975], axis=0))
 
 
 class Paired(NamedTuple):

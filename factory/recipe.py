@@ -273,17 +273,85 @@ class StudentSpec(Strict):
     trainer: Plugin
 
 
+class Curves(Strict):
+    """Accuracy against test-time compute: `budgets` of thinking tokens, each held by `budget_forcing` (with `forcing`
+    as its further parameters), and `k` samples to choose from. `samples` answers for each point, by default the largest
+    k; `sampling` replaces keys of the sampling that `[evaluate.teacher]` has, such as its temperature.
+    """
+
+    budgets: list[int] = []
+    k: list[int] = []
+    samples: int | None = Field(None, ge=1)
+    sampling: dict[str, Any] = {}
+    forcing: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _points(self) -> Self:
+        if not self.budgets and not self.k:
+            raise ValueError("evaluate.curves has no point: set budgets (of thinking tokens), k (samples), or both")
+        if min([*self.budgets, *self.k]) < 1:
+            raise ValueError("evaluate.curves has a budget or a k below 1: use 1 or more")
+        if max(self.k, default=1) > self.each:
+            raise ValueError(f"evaluate.curves has k = {max(self.k)} and samples = {self.samples}: k of fewer samples "
+                             "is not possible, so ask for more")
+        return self
+
+    @property
+    def each(self) -> int:
+        return self.samples or max(self.k, default=1)
+
+
 class Evaluate(Strict):
     """Held-out problems, asked of each student and of its base through a teacher plugin whose `model` is filled in.
 
+    `models` are further model folders to compare. `k`: what pass@k, consensus@k and the like are told for (by default
+    the powers of two up to `samples`); `score` is a measure, or the column of one, by which the best of k is chosen.
     `at_once` models have their servers up together: quicker where they fit side by side, as tiny ones do.
     """
 
-    problems: Plugin
+    problems: list[Plugin] = Field(min_length=1)
     teacher: Plugin
     samples: int = Field(1, ge=1)
+    k: list[int] = []
+    score: MeasureSpec | None = None
+    models: list[str] = []
+    curves: Curves | None = None
     at_once: int = Field(1, ge=1)
     strategy: Plugin = Plugin(plugin="sample")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if "problems" in values and not isinstance(values["problems"], list):
+            values = {**values, "problems": [values["problems"]]}
+        if key := next((key for key in ("accuracy", "metric", "metrics") if key in values), ""):
+            raise ValueError(f"evaluate.{key} cannot be set: accuracy is always the share of answers that the model "
+                             "wrote and the verifier accepts, never a log-probability of the reference; name a measure "
+                             "as `score` if the best of k answers is to be chosen by it")
+        return values
+
+    @model_validator(mode="after")
+    def _written_by_the_model(self) -> Self:
+        """A probability that is read off a given text (teacher forcing) says nothing of what would be written."""
+        sampling = dict(self.teacher.params.get("sampling") or {}) | dict(self.curves.sampling if self.curves else {})
+        asked = {**sampling, **(sampling.get("extra_body") or {})}
+        forced = [key for key in ("prompt_logprobs", "echo") if asked.get(key) not in (None, False)]
+        if forced:
+            raise ValueError(f"evaluate.teacher asks for {forced[0]}, the probability of a text that is given "
+                             "(teacher-forced), which is no accuracy: remove it, so that answers are generated")
+        if self.teacher.plugin == "recorded":
+            raise ValueError("evaluate.teacher cannot be 'recorded': accuracy is of answers that the model itself "
+                             "writes here; load the file as a run of its own, whose pass rates `cot status` shows")
+        return self
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if wrong := [k for k in self.k if not 1 <= k <= self.samples]:
+            raise ValueError(f"evaluate.k has {wrong[0]} and evaluate.samples is {self.samples}: use a k from 1 to the "
+                             "number of samples, or ask for more samples")
+        return self
 
 
 class Tasks(Strict):

@@ -22,7 +22,7 @@ def check(recipe: Recipe) -> list[str]:
 
 
 def _sources(recipe: Recipe) -> list[str]:
-    held_out = [recipe.evaluate.problems] if recipe.evaluate else []
+    held_out = recipe.evaluate.problems if recipe.evaluate else []
     return [_source(spec, recipe) for spec in recipe.problems] + [_source(spec) for spec in held_out]
 
 

@@ -160,14 +160,15 @@ def _quiet_prefect() -> None:
 
 
 def _report(lake: Any, run_id: str) -> None:
-    from flows import report
+    from flows import curves, report
 
     row = next(iter(lake.rows("SELECT * FROM runs WHERE id = $1", [run_id])), None)
     if row is None:
         return
     print(report.text(lake, row))
     path = report.picture(lake, row, lake.place("plots", f"{row['name']}.png"))
-    print(f"\npicture: {path}")
+    for picture in [path, *curves.pictures(lake, row, path.parent)]:
+        print(f"\npicture: {picture}")
 
 
 def check(args: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from factory.lake import Lake
 from factory.stages import audit
-from flows import findings, report, svg
+from flows import accuracy, curves, findings, report, svg
 
 Rows = list[dict[str, Any]]
 SHOWN = 900
@@ -32,6 +32,7 @@ svg .soft { fill: var(--soft); } svg .end { text-anchor: end; } svg .mid { text-
 .fill-main { fill: var(--main); } .fill-good { fill: var(--good); } .fill-bad { fill: var(--bad); }
 .fill-none { fill: var(--none); } .grid { stroke: var(--line); } .axis { stroke: var(--soft); }
 .reach { stroke: var(--main); stroke-width: 2; }
+.line { fill: none; stroke: var(--soft); stroke-width: 1.2; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; } th { text-align: left; }
 th, td { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td { overflow-wrap: anywhere; min-width: 5em; } .n { text-align: right; white-space: nowrap; }
@@ -69,6 +70,8 @@ def page(lake: Lake, run: dict[str, Any]) -> str:
             *_section("Measures", "What is in the traces; the units are in the README.", _measures(lake, run_id)),
             *_section("What was dropped, and why", "Up to three examples each.", _drops(lake, run_id)),
             *_section("Accuracy on held-out problems", "pass@1 with its 95 % interval.", _evaluations(lake, run_id)),
+            *_section("Test-time compute", "Accuracy by thinking tokens and by samples, with 95 % intervals.",
+                      _curves(lake, run_id)),
             *_section("Audit of the verifiers", "Answers of known truth that went blind through them.",
                       _audit(lake, run_id)),
             *_section("Contamination", "Up to three of each benchmark and rule; what met one is dropped.",
@@ -178,9 +181,61 @@ def _short(text: str) -> str:
 
 
 def _evaluations(lake: Lake, run_id: str) -> str:
-    return svg.intervals([(row["model"], row["low"], row["pass_at_1"], row["high"],
-                           f"{row['pass_at_1']:.1%} of {row['problems']:,} problems")
-                          for row in report.evaluations(lake, run_id)]) if report.evaluations(lake, run_id) else ""
+    found = accuracy.evaluations(lake, run_id)
+    if not found:
+        return ""
+    told = accuracy.scores(lake, found)
+    drawn = svg.intervals([(row["model"], row["low"], row["pass_at_1"], row["high"],
+                            f"{row['pass_at_1']:.1%} of {row['problems']:,} problems") for row in found])
+    words = "".join(f"<p>{escape(line)}</p>" for line in accuracy.notes(found))
+    gains = [row for row in told if row["metric"] == "gain"]
+    return drawn + words + _headed("Compared on the same problems", _table(
+        ["model", "against", "problems", "gain", "95 % interval", "p", "verdict"], [
+            [row["model"], row["against"], row["slice"] or "all", f"{row['value']:+.1%}",
+             f"{row['low']:+.1%} to {row['high']:+.1%}", f"{row['p']:.2g}",
+             "significant" if accuracy.significant(row) else "not significant"] for row in gains])) + _headed(
+        "With k samples, by difficulty, and what is risked", _score_table(
+            [row for row in told if row["metric"] not in ("gain", "undecided")]))
+
+
+def _headed(title: str, inside: str) -> str:
+    return f"<h3>{escape(title)}</h3>{inside}" if inside else ""
+
+
+def _score_table(rows: Rows) -> str:
+    """The last column but one is `k` samples' tokens, the mean of a problem."""
+    return _table(["model", "metric", "k", "of", "value", "95 % interval", "tokens", "n"], [
+        [row["model"], row["metric"] + (f" by {row['by']}" if row["by"] else ""), row["k"], _of(row),
+         *_value(row), f"{row['tokens']:,.0f}" if row["tokens"] else "", f"{row['n']:,} × {row['samples']}"]
+        for row in rows])
+
+
+def _of(row: dict[str, Any]) -> str:
+    return f"{row['budget']:,} thinking tokens" if row["budget"] else row["slice"] or "all"
+
+
+def _value(row: dict[str, Any]) -> tuple[str, str]:
+    """A number of tokens, an area, or else a share."""
+    form = {"tokens": ",.1f", "aurc": ".3f"}.get(row["metric"], ".1%")
+    return format(row["value"], form), f"{row['low']:{form}} to {row['high']:{form}}"
+
+
+def _curves(lake: Lake, run_id: str) -> str:
+    points = accuracy.curve(lake, accuracy.evaluations(lake, run_id))
+    if not points:
+        return ""
+    parts = []
+    for model in dict.fromkeys(row["model"] for row in points):
+        mine = [row for row in points if row["model"] == model]
+        lines = [("budget of thinking", "fill-main", [row for row in mine if row["budget"] is not None])]
+        by_k = [row for row in mine if row["budget"] is None]
+        lines += [(curves.LABELS[name], colour, [row for row in by_k if row["metric"] == name])
+                  for name, colour in (("pass", "fill-none"), ("consensus", "fill-bad"), ("best", "fill-good"))]
+        drawn = svg.curves([(label, colour, [(row["tokens"], row["low"], row["value"], row["high"]) for row in rows])
+                            for label, colour, rows in lines if rows], "tokens a problem, all samples together")
+        parts.append(f"<h3>{escape(model)}</h3>{drawn}" + _score_table(mine))
+    return "".join(parts) + "".join(f"<p>asked with {escape(told)}</p>" for told in dict.fromkeys(
+        accuracy.how({**row, "budget": None}).replace(", no budget of thinking tokens", "") for row in points))
 
 
 def _audit(lake: Lake, run_id: str) -> str:
@@ -190,7 +245,8 @@ def _audit(lake: Lake, run_id: str) -> str:
 
 
 def _contamination(lake: Lake, run_id: str) -> str:
-    found = lake.rows("""SELECT benchmark, rule, number, text, benchmark_text FROM contamination WHERE run_id = $1
+    found = lake.rows("""SELECT benchmark, rule, number, text, benchmark_text FROM contamination
+        WHERE run_id = $1 AND kind <> 'evaluated'
         QUALIFY row_number() OVER (PARTITION BY benchmark, rule ORDER BY id) <= $2 ORDER BY benchmark, rule, id""",
         [run_id, findings.EXAMPLES])
     return _table(["benchmark", "rule", "text", "the benchmark's text"], [

@@ -6,6 +6,7 @@ from typing import Any
 from factory.lake import Lake
 from factory.plugins import did_you_mean
 from factory.protocols import UserError
+from flows import accuracy
 
 Rows = list[dict[str, Any]]
 
@@ -59,11 +60,6 @@ def drops(lake: Lake, run_id: str) -> Rows:
         GROUP BY ALL ORDER BY dataset, traces DESC""", [run_id])
 
 
-def evaluations(lake: Lake, run_id: str) -> Rows:
-    return lake.rows("""SELECT * FROM evaluations WHERE run_id = $1
-        QUALIFY row_number() OVER (PARTITION BY model ORDER BY created DESC) = 1 ORDER BY created""", [run_id])
-
-
 def timings(lake: Lake, run_id: str) -> Rows:
     return lake.rows("""SELECT stage, part, sum(seconds) AS seconds, sum(tokens) AS tokens, sum(rows) AS rows
         FROM timings WHERE run_id = $1 GROUP BY ALL ORDER BY min(created)""", [run_id])
@@ -107,8 +103,8 @@ def text(lake: Lake, run: dict[str, Any]) -> str:
     parts += _section("requests without a trace", [f"{r['requests']:,} {r['reason']}" for r in failures(lake, run_id)])
     parts += _section("datasets", [
         f"{r['name']}: {r['rows']:,} rows in {lake.folder / r['path']}" for r in datasets(lake, run_id)])
-    parts += _section("accuracy on held-out problems (pass@1, 95 % interval)",
-                      [_score(r) for r in evaluations(lake, run_id)])
+    for title, lines in accuracy.lines(lake, run_id):
+        parts += _section(title, lines)
     parts += _section("time", [_time(r) for r in timings(lake, run_id)] + total(lake, run_id))
     parts += _section("throughput of the last start", [_throughput(r) for r in throughput(lake, run_id)])
     return "\n".join(parts)
@@ -125,13 +121,6 @@ def _screened(row: dict[str, Any]) -> str:
 def _funnel_text(steps: list[tuple[str, int]]) -> str:
     top = max((count for _, count in steps), default=0) or 1
     return "\n".join(f"  {name:<24}{count:>9,}  {'█' * round(40 * count / top)}" for name, count in steps)
-
-
-def _score(row: dict[str, Any]) -> str:
-    line = f"{row['model']:<16} {row['pass_at_1']:6.1%}  [{row['low']:.1%}, {row['high']:.1%}]"
-    if row["gain"] is not None:
-        line += f"   {row['gain']:+.1%} [{row['gain_low']:+.1%}, {row['gain_high']:+.1%}] against the base"
-    return f"{line}   ({row['problems']:,} problems × {row['samples']}, {row['undecided']} undecided)"
 
 
 def _time(row: dict[str, Any]) -> str:
@@ -172,7 +161,7 @@ def picture(lake: Lake, run: dict[str, Any], path: Path) -> Path:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    scores = evaluations(lake, run["id"])
+    scores = accuracy.evaluations(lake, run["id"])
     figure, axes = pyplot.subplots(1, 2 if scores else 1, figsize=(12 if scores else 7, 4.2), squeeze=False)
     _draw_funnel(axes[0][0], funnel(lake, run["id"]), run["name"])
     if scores:

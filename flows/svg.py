@@ -1,5 +1,6 @@
 """Charts as inline SVG, in the colours of the page's style sheet: they turn dark with it, and nothing is loaded."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -54,6 +55,43 @@ def histogram(rows: Sequence[tuple[str, tuple[int, int]]], height: int = 190) ->
         if i % max(1, len(rows) // 8) == 0:
             parts.append(f'<text x="{x:.1f}" y="{height + 16}" class="soft">{escape(label)}</text>')
     return _svg(WIDTH, height + 24, parts)
+
+
+def curves(lines: Sequence[tuple[str, str, Sequence[tuple[float, float, float, float]]]], told: str,
+           height: int = 260) -> str:
+    """Rates (0 to 1) with their intervals over a logarithmic axis: label, class, points of (x, low, value, high) for
+    each line; `told` is what x is."""
+    xs = [x for _, _, points in lines for x, *_ in points if x > 0]
+    if not xs:
+        return ""
+    left, right, base, first, last = 46, WIDTH - 170, height, math.log2(min(xs)), math.log2(max(xs))
+
+    def across(x: float) -> float:
+        return left + (right - left) * (math.log2(x) - first) / ((last - first) or 1)
+
+    def up(rate: float) -> float:
+        return base - (base - 12) * rate
+    parts = [f'<line x1="{left}" x2="{right}" y1="{up(r):.1f}" y2="{up(r):.1f}" class="grid"/>'
+             f'<text x="{left - 6}" y="{up(r) + 4:.1f}" class="end soft">{r:.0%}</text>'
+             for r in (0, 0.25, 0.5, 0.75, 1)]
+    ticks = [2**power for power in range(math.ceil(first), math.floor(last) + 1)] or [min(xs)]
+    parts += [f'<text x="{across(x):.1f}" y="{base + 16}" class="mid soft">{x:,.0f}</text>' for x in ticks]
+    middle = (left + right) / 2
+    parts.append(f'<text x="{middle}" y="{base + 34}" class="mid soft">{escape(told)}</text>')
+    for i, (label, colour, points) in enumerate(lines):
+        placed = [(across(x), up(low), up(value), up(high)) for x, low, value, high in points if x > 0]
+        parts += [_curve(colour, placed),
+                  f'<circle cx="{right + 20}" cy="{22 + 20 * i}" r="4.5" class="{colour}"/>'
+                  f'<text x="{right + 30}" y="{26 + 20 * i}">{escape(label)}</text>']
+    return _svg(WIDTH, base + 42, parts)
+
+
+def _curve(colour: str, points: Sequence[tuple[float, float, float, float]]) -> str:
+    """Dots with their intervals, joined by a line."""
+    path = " ".join(f"{x:.1f},{value:.1f}" for x, _, value, _ in points)
+    return f'<polyline points="{path}" class="line"/>' + "".join(
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}" class="axis"/>'
+        f'<circle cx="{x:.1f}" cy="{value:.1f}" r="4.5" class="{colour}"/>' for x, low, value, high in points)
 
 
 def _svg(width: int, height: int, parts: Sequence[str]) -> str:

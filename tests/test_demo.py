@@ -8,7 +8,7 @@ import datasets
 import pytest
 
 from factory.lake import Lake
-from flows import report
+from flows import accuracy, report
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["problems.0.count=60", "generate.samples=2", "evaluate.problems.count=40", "students.0.trainer.epochs=1"]
@@ -54,7 +54,7 @@ def test_both_datasets_open_and_hold_no_undecided_and_no_reference(lake: Lake) -
 
 @pytest.mark.slow
 def test_base_and_both_students_are_evaluated_with_intervals(lake: Lake) -> None:
-    rows = report.evaluations(lake, report.latest_run(lake, "demo")["id"])
+    rows = accuracy.evaluations(lake, report.latest_run(lake, "demo")["id"])
     assert [row["model"] for row in rows] == ["student (base)", "sft", "dpo"]
     for row in rows:
         assert row["low"] <= row["pass_at_1"] <= row["high"]

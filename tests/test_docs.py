@@ -211,7 +211,7 @@ def test_the_part_of_the_gpu_recipe_that_is_commented_out_is_a_valid_recipe_too(
     assert whole.evaluate
     assert whole.students[0].dataset == "sft"
     teacher = whole.evaluate.teacher.with_params(model="the student")
-    for kind, spec in (("student", whole.students[0].trainer), ("source", whole.evaluate.problems),
+    for kind, spec in (("student", whole.students[0].trainer), ("source", whole.evaluate.problems[0]),
                        ("teacher", teacher), ("strategy", whole.evaluate.strategy)):
         plugins.bind(kind, spec.plugin, spec.params)
 

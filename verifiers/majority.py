@@ -56,23 +56,34 @@ def contested(answers: Sequence[str | None]) -> list[tuple[str, str]]:
 
 
 def elect(answers: Sequence[str | None], status: Mapping[tuple[str, str], Status]) -> Vote:
-    """The vote over one problem's answers (None: none found), given what a verifier says of the contested pairs.
-
-    An answer is in the class of the most frequent one that it is equal to, so that no chain of near equals grows.
-    """
+    """The vote over one problem's answers (None: none found), given what a verifier says of the contested pairs."""
     counts = Counter(_same(answer) for answer in answers if answer is not None)
-    classes: dict[str, list[str]] = {}
-    for text in _ranked(answers):
-        head = next((h for h in classes if status.get((h, text)) == "correct"), text)
-        classes.setdefault(head, []).append(text)
-    sizes = Counter({head: sum(counts[text] for text in texts) for head, texts in classes.items()})
+    heads = _heads(answers, status)
+    sizes: Counter[str] = Counter()
+    for text, head in heads.items():
+        sizes[head] += counts[text]
     answered, first = counts.total(), sizes.most_common(2)
     share = first[0][1] / answered if first else 0.0
     if answered < FEWEST or (len(first) == 2 and first[0][1] == first[1][1]):
         return Vote(None, share, answered, {})
-    head = first[0][0]
-    return Vote(head, share, answered, {
-        text: "correct" if text in classes[head] else _beside(head, text, status) for text in counts})
+    winner = first[0][0]
+    return Vote(winner, share, answered, {
+        text: "correct" if heads[text] == winner else _beside(winner, text, status) for text in counts})
+
+
+def merged(answers: Sequence[str | None], status: Mapping[tuple[str, str], Status]) -> list[str | None]:
+    """Each answer as the most frequent one that it is equal to, by what a verifier says of the contested pairs."""
+    heads = _heads(answers, status)
+    return [None if answer is None else heads[_same(answer)] for answer in answers]
+
+
+def _heads(answers: Sequence[str | None], status: Mapping[tuple[str, str], Status]) -> dict[str, str]:
+    """Each text with the most frequent one that it is equal to, so that no chain of near equals grows."""
+    heads: dict[str, str] = {}
+    for text in _ranked(answers):
+        known = dict.fromkeys(heads.values())
+        heads[text] = next((head for head in known if status.get((head, text)) == "correct"), text)
+    return heads
 
 
 def _beside(head: str, text: str, status: Mapping[tuple[str, str], Status]) -> Status:

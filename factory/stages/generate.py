@@ -29,7 +29,8 @@ def buy(job: Job, stage: str) -> int:
 
 
 def buy_all(jobs: Mapping[str, Job], at_once: int = 1) -> int:
-    """As `buy` for several jobs, by the names of their stages, of which `at_once` have their teacher up together."""
+    """As `buy` for several jobs, by the names of their stages, of which `at_once` have their teacher up together. Jobs
+    of one teacher are done one after the other while it is up."""
     # One model may be there under two names: it is asked under the first.
     different = {job.keys: stage for stage, job in reversed(list(jobs.items()))}
     lacking = {stage: total for stage, job in jobs.items()
@@ -39,36 +40,44 @@ def buy_all(jobs: Mapping[str, Job], at_once: int = 1) -> int:
 
 async def _buy_all(jobs: Mapping[str, Job], lacking: Mapping[str, int], at_once: int) -> int:
     room = asyncio.Semaphore(at_once)
+    by_teacher: dict[str, list[str]] = {}
+    for stage in lacking:
+        by_teacher.setdefault(jobs[stage].keys[0], []).append(stage)
 
-    async def one(stage: str, total: int) -> int:
+    async def one(stages: list[str]) -> int:
         async with room:
-            return await _buy(jobs[stage], stage, total)
+            return await _buy({stage: jobs[stage] for stage in stages}, lacking)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(stage, total)) for stage, total in lacking.items()]
+            tasks = [group.create_task(one(stages)) for stages in by_teacher.values()]
     except ExceptionGroup as errors:  # the first one stopped the others; a user is told one sentence
         raise errors.exceptions[0] from None
     return sum(task.result() for task in tasks)
 
 
-async def _buy(job: Job, stage: str, total: int) -> int:
-    meter = Meter(job)
+async def _buy(jobs: Mapping[str, Job], totals: Mapping[str, int]) -> int:
+    """The jobs of one teacher."""
+    stage, first = next(iter(jobs.items()))
+    meter = Meter(first)
     if meter.reached():
         raise meter.exhausted()
     started = time.perf_counter()
+    buyers = []
     try:
-        async with job.teacher as teacher:
-            truncation.check_started(teacher, job.options)
-            job.run.note_time(stage, "start the teacher", time.perf_counter() - started, rows=1)
-            buyer = Buyer(job, teacher, meter, Progress(stage, total))
-            await _ask(job, buyer, stage)
+        async with first.teacher as teacher:
+            first.run.note_time(stage, "start the teacher", time.perf_counter() - started, rows=1)
+            for name, job in jobs.items():
+                truncation.check_started(teacher, job.options)
+                buyers.append(Buyer(job, teacher, meter if job is first else Meter(job), Progress(name, totals[name])))
+                await _ask(job, buyers[-1], name)
     finally:
         meter.note_gpus(at_once=True)
-    await buyer.judge_rest()
-    if buyer.ending:
-        raise buyer.ending
-    return buyer.progress.traces
+    for buyer in buyers:
+        await buyer.judge_rest()
+        if buyer.ending:
+            raise buyer.ending
+    return sum(buyer.progress.traces for buyer in buyers)
 
 
 async def _ask(job: Job, buyer: Buyer, stage: str) -> None:

@@ -25,7 +25,7 @@ def load(run: Run) -> None:
     with run.timed("load") as counts:
         counts["rows"] = sum(_load_part(run, spec, "loaded" if screened else "train") for spec in run.recipe.problems)
         if run.recipe.evaluate:
-            counts["rows"] += _load_part(run, run.recipe.evaluate.problems, "evaluate")
+            counts["rows"] += sum(_load_part(run, spec, "evaluate") for spec in run.recipe.evaluate.problems)
     if screened:
         screen.problems(run)
     _refuse_overlap(run)

@@ -297,7 +297,7 @@ def test_what_is_finished_is_kept_when_the_asking_is_interrupted(bench: Bench) -
     run = bench.run(samples=500)
 
     async def interrupted() -> None:
-        buying = asyncio.ensure_future(generate._buy(job_of(run), "generate", 2000))
+        buying = asyncio.ensure_future(generate._buy({"generate": job_of(run)}, {"generate": 2000}))
         while len(bench.asked()) < 50:
             await asyncio.wait([buying], timeout=0)
         buying.cancel()
@@ -317,7 +317,7 @@ def test_what_is_finished_is_kept_of_a_second_interruption(bench: Bench, monkeyp
         raise asyncio.CancelledError
 
     async def interrupted() -> None:
-        buying = asyncio.ensure_future(generate._buy(job_of(run), "generate", 2000))
+        buying = asyncio.ensure_future(generate._buy({"generate": job_of(run)}, {"generate": 2000}))
         while len(bench.asked()) < 50:
             await asyncio.wait([buying], timeout=0)
         monkeypatch.setattr(buyer.Buyer, "_land_all", again)

@@ -1,0 +1,61 @@
+"""Which held-out problems meet what a student was trained on: n words in a row of a prompt, or 13 of a trace, by the
+rules of `factory.stages.decontaminate`. Reported beside each score; the pairs are in `contamination`, kind `evaluated`.
+"""
+
+from typing import Any
+
+from factory.lake import now
+from factory.overlap import Hit, Overlap, shared
+from factory.records import canonical, content_id
+from factory.run import Run
+from factory.stages.decontaminate import LONG
+
+VERSION = 1
+
+
+def seen(run: Run, student: str) -> set[str]:
+    """Ids of the held-out problems that meet the training data of a student, and of the students it started from."""
+    selections = _selections(run, student)
+    words = run.recipe.decontaminate.words
+    members = run.lake.rows("""SELECT p.id, p.prompt FROM members m JOIN problems p ON p.id = m.problem_id
+        WHERE m.run_id = $1 AND m.part = 'evaluate' ORDER BY p.id""", [run.id])
+    params = canonical({"words": words, "version": VERSION})
+    screening = content_id("seen", run.id, selections, params, [row["id"] for row in members])
+    if screening not in run.lake.ids("screenings"):
+        found = _look(run, selections, members, words)
+        run.lake.append_new("contamination", [dict(
+            row, id=content_id("contamination", screening, row["item"]), screening=screening, run_id=run.id,
+            kind="evaluated", benchmark=f"training data of {student}") for row in found])
+        # Written last: a screening that is listed is whole.
+        run.lake.append("screenings", [dict(
+            id=screening, run_id=run.id, stage="evaluate", kind="evaluated", dataset=student, params=params,
+            items=len(members), dropped=0, created=now())])
+    return {row[0] for row in run.lake.sql("SELECT item FROM contamination WHERE screening = $1",
+                                           [screening]).fetchall()}
+
+
+def _selections(run: Run, student: str) -> list[str]:
+    """Of the datasets that the student, the one it started from, and so on, were trained on."""
+    base = {spec.name: spec.base for spec in run.recipe.students}
+    found, name = [], student
+    while name in base:
+        found.append(run.lake.value("""SELECT d.selection FROM students s JOIN datasets d ON d.id = s.dataset
+            WHERE s.run_id = $1 AND s.name = $2 ORDER BY s.created DESC""", [run.id, name]))
+        name = base[name]
+    return sorted({selection for selection in found if selection})
+
+
+def _look(run: Run, selections: list[str], members: list[dict[str, Any]], words: int) -> list[dict[str, Any]]:
+    """The best hit of each held-out problem that has one, in a prompt first, else in a trace."""
+    rows = run.lake.sql("""SELECT p.prompt, c.raw, r.raw FROM picks k JOIN problems p ON p.id = k.problem_id
+        JOIN traces c ON c.id = k.chosen LEFT JOIN traces r ON r.id = k.rejected
+        WHERE k.selection IN (SELECT unnest($1)) ORDER BY k.id""", [selections]).fetchall()
+    prompts = list(dict.fromkeys(row[0] for row in rows))
+    traces = list(dict.fromkeys(raw for row in rows for raw in row[1:] if raw))
+    asked = [row["prompt"] for row in members]
+    found: dict[int, tuple[Hit, str]] = {}
+    for texts, n in ((traces, max(LONG, words)), (prompts, words)):
+        found |= {hit.text: (hit, texts[hit.other]) for hit in Overlap(texts, n).hits(asked)} if texts else {}
+    return [dict(item=members[i]["id"], text=asked[i], number=hit.other + 1, benchmark_text=other, rule=hit.rule,
+                 score=hit.score, shared=" ".join(shared(asked[i], other)),
+                 why=f"held out, but met in training: {hit.rule}") for i, (hit, other) in sorted(found.items())]
