@@ -1,15 +1,16 @@
 """Choosing: among k answers by votes and reward models; among traces for training; shorter ones over longer ones.
 
-    python -m benchmarks.selection [data] [votes] [labels] [length] [--seeds 3] [--problems 334]
+    python -m benchmarks.selection [data] [votes] [labels] [length] [grpo] [--seeds 3] [--problems 334]
 
-Four parts on the tiny worlds, each with its tables (prose in RESULTS.md); all of it takes about two hours of one core,
+Five parts on the tiny worlds, each with its tables (prose in RESULTS.md); all of it takes about two hours of one core,
 and what is made is kept in build/selection, so an interrupted run goes on.
 
-data    a student of verified, of unfiltered and of wrong traces, at equal tokens and steps (RECIPES D6)
+data    a student of verified, of unfiltered and of wrong traces, at equal tokens (RECIPES D6)
 votes   consensus@k, weighted vote, best-of-k by a reward model and by a process reward model with each aggregate, and
         oracle@k, k = 1 … 64, from the same samples and so at equal tokens (T-14)
 labels  the noise of labels by roll-outs (hard estimation) against exact ones, and its closed form (RECIPES 2.2)
 length  pairs of first correct solution + reflection over the longest, of an over-long model: DPO and SimPO (T-13)
+grpo    a student rewarded by `math_equal` alone: the reward by step, and its accuracy on fresh problems
 """
 
 import argparse
@@ -44,7 +45,7 @@ KS = (1, 2, 4, 8, 16, 32, 64)
 
 # -- data: what filtering is worth -----------------------------------------------------------------------------------
 
-EPOCH, STEPS_TOKENS = 60_000, 300_000
+EPOCH, STEPS_TOKENS = 40_000, 160_000
 """Tokens of each dataset, where there are so many; tokens that each student is trained on."""
 
 ARMS: dict[str, Callable[[str], bool]] = {
@@ -53,8 +54,8 @@ ARMS: dict[str, Callable[[str], bool]] = {
 
 
 def teacher_samples(seed: int) -> tuple[list[Problem], Answers]:
-    asked = world.problems("train", 600, 100 + seed, LEVELS)
-    return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 0.8, 1000 * seed)
+    asked = world.problems("train", 512, 100 + seed, LEVELS)
+    return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 0.8, seed)
 
 
 def student_of(arm: str, seed: int) -> Path:
@@ -100,24 +101,24 @@ def judges(seed: int, generator: Path) -> dict[str, tuple[Path, dict[str, Any]]]
     from factory.students.process_reward_model import process_reward_model
     from factory.students.reward_model import reward_model
 
-    asked = world.problems("train", 300, 300 + seed, LEVELS)
-    answers = world.sampled(f"votes/{seed}/judged", generator, asked, 8, 0.8, 2000 + seed)
+    asked = world.problems("train", 192, 300 + seed, LEVELS)
+    answers = world.sampled(f"votes/{seed}/judged", generator, asked, 8, 0.8, 20 + seed)
     ranked = [ranking_row(pick) for group in world.candidates(asked, answers) for pick in rankings(group, k=8)]
     stepped = [{"prompt": p.prompt, "correct": s.status == "correct", "problem_id": p.id, **step_columns(steps)}
                for p, samples in zip(asked, answers, strict=True) for s in samples
                if (steps := replayed(s.raw, p.reference))]
-    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=2, seed=seed),
-            "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=2,
+    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=1, seed=seed),
+            "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=1,
                                      seed=seed)}
 
 
 def scored(seed: int, asked: Sequence[Problem], answers: Answers, kind: str, model: Path) -> list[list[Any]]:
     """The scores of all samples, a part of the problems at a time; equal texts are scored once."""
-    def part(number: int, start: int) -> Any:
-        texts = [(p, s.raw) for p, samples in zip(asked[start:start + 16], answers[start:start + 16], strict=True)
-                 for s in samples]
-        return world.kept(f"votes/{seed}/{kind}/{number}", lambda: _scores(model, kind, texts))
-    flat = [score for number, start in enumerate(range(0, len(asked), 16)) for score in part(number, start)]
+    def part(start: int) -> Any:
+        end = min(start + 16, len(asked))
+        texts = [(p, s.raw) for p, samples in zip(asked[start:end], answers[start:end], strict=True) for s in samples]
+        return world.kept(f"votes/{seed}/{kind}/{start}-{end}", lambda: _scores(model, kind, texts))
+    flat = [score for start in range(0, len(asked), 16) for score in part(start)]
     return [flat[i:i + len(answers[0])] for i in range(0, len(flat), len(answers[0]))]
 
 
@@ -160,11 +161,11 @@ def votes(seeds: int, count: int) -> None:
     found: dict[str, dict[int, list[float]]] = {}
     used, figures = list[float](), list[dict[str, Any]]()
     for seed in range(seeds):
-        generator = student_of("verified", seed)
+        generator = student_of("verified", 0)
         models = judges(seed, generator)
         figures.append({kind: made for kind, (_, made) in models.items()})
         asked = world.problems("test", count, 400 + seed, LEVELS)
-        answers = world.sampled(f"votes/{seed}/answers", generator, asked, max(KS), 0.8, 3000 + seed)
+        answers = world.sampled(f"votes/{seed}/answers", generator, asked, max(KS), 0.8, 30 + seed)
         used.append(float(world.tokens(answers).mean()))
         rewards = scored(seed, asked, answers, "reward", models["reward"][0])
         steps = scored(seed, asked, answers, "process", models["process"][0])
@@ -199,7 +200,7 @@ def prefixes(seed: int) -> list[tuple[Problem, str, bool]]:
     A right one is taken where all before it is right too, and a wrong one is the first of its trace.
     """
     asked = world.problems("dev", 60, 500 + seed, LEVELS)
-    answers = world.sampled(f"labels/{seed}/answers", student_of("verified", seed), asked, 2, 0.8, 4000 + seed)
+    answers = world.sampled(f"labels/{seed}/answers", student_of("verified", 0), asked, 2, 0.8, 40 + seed)
     found: dict[bool, list[tuple[Problem, str, bool]]] = {True: [], False: []}
     for p, samples in zip(asked, answers, strict=True):
         for s in samples:
@@ -217,7 +218,7 @@ def labels(seeds: int) -> None:
     rights: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for seed in range(seeds):
         begun = prefixes(seed)
-        model = student_of("verified", seed)
+        model = student_of("verified", 0)
         got = world.kept(f"labels/{seed}/rollouts", lambda: _rollouts(model, begun, seed))  # noqa: B023
         for (_, _, right), one in zip(begun, got, strict=True):
             rights[right].append(np.array(one))
@@ -274,7 +275,7 @@ def over_long() -> Path:
 def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
     """Rows of DPO: cut after the second correct solution, and verified again, over the problem's longest right one."""
     asked = world.problems("train", 200, 700 + seed, LEVELS)
-    answers = world.sampled(f"length/{seed}/answers", base, asked, 6, 0.8, 5000 + seed, LONG_TOKENS)
+    answers = world.sampled(f"length/{seed}/answers", base, asked, 6, 0.8, 50 + seed, LONG_TOKENS)
     picked = ((p, pick) for p, group in zip(asked, world.candidates(asked, answers), strict=True)
               for pick in first_solution(group, per_problem=2, reflection=True, over_longest=True))
     return [dpo_row(replace(pick, chosen=replace(pick.chosen, status="correct"))) for p, pick in picked
@@ -295,7 +296,7 @@ def length(seeds: int, count: int) -> None:
             for name, params in SHORTENED.items()}}
         for name, model in models.items():
             found.setdefault(name, []).append(world.sampled(
-                f"length/{seed}/{name.replace(' ', '_')}/test", model, asked[seed], 2, 0.8, 6000 + seed, LONG_TOKENS))
+                f"length/{seed}/{name.replace(' ', '_')}/test", model, asked[seed], 2, 0.8, 60 + seed, LONG_TOKENS))
     joined = {name: [samples for answers in of for samples in answers] for name, of in found.items()}
     hard = np.array(['"level": 3' in p.meta for of in asked for p in of])
     whole = joined["over-long base"]
@@ -310,10 +311,35 @@ def length(seeds: int, count: int) -> None:
               f"{world.change(right[hard], base_right[hard])} |")
 
 
+# -- grpo: the verifier as the reward --------------------------------------------------------------------------------
+
+
+def reinforced(seeds: int, count: int) -> None:
+    from factory.students.grpo import grpo
+
+    base, rises = student_of("verified", 0), list[dict[str, Any]]()
+    found: dict[str, list[Answers]] = {"before": [], "after": []}
+    for seed in range(seeds):
+        rows = [{"prompt": [{"role": "user", "content": p.prompt}], "verifier": p.verifier, "reference": p.reference}
+                for p in world.problems("train", 320, 900 + seed, (1, 2))]
+        model, figures = world.trained(f"grpo/{seed}/student", grpo, base, rows, seed=seed, max_tokens=160)
+        rises.append(figures)
+        asked = world.problems("test", count, 950 + seed, (1, 2))
+        for name, one in (("before", base), ("after", model)):
+            found[name].append(world.sampled(f"grpo/{seed}/{name}", one, asked, 2, 1.0, 70 + seed))
+    before, after = (world.shares([samples for answers in of for samples in answers]) for of in found.values())
+    print(f"\n### GRPO, {seeds} seeds × {count} fresh problems × 2 samples at T 1\n\n"
+          f"pass@1 before {world.percent(before)}, after {world.percent(after)}: {world.change(after, before)}\n")
+    for seed, one in enumerate(rises):
+        print(f"- seed {seed}: {one['steps']} steps in {one['seconds']:.0f} s, reward {one['first_reward']:+.2f} in "
+              f"the first eighth, {one['last_reward']:+.2f} in the last")
+
+
 def main(arguments: Sequence[str]) -> int:
     parts: dict[str, Callable[[argparse.Namespace], None]] = {
         "data": lambda a: data(a.seeds, a.problems), "votes": lambda a: votes(a.seeds, a.problems),
-        "labels": lambda a: labels(a.seeds), "length": lambda a: length(a.seeds, a.problems)}
+        "labels": lambda a: labels(a.seeds), "length": lambda a: length(a.seeds, a.problems),
+        "grpo": lambda a: reinforced(a.seeds, a.problems)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", choices=[*parts, []], help="which parts; all by default")
     parser.add_argument("--seeds", type=int, default=3)

@@ -69,9 +69,9 @@ def sampled(name: str, model: Path, asked: Sequence[Problem], count: int, temper
             max_tokens: int = MAX_TOKENS) -> Answers:
     """`count` samples of each problem. Kept in parts of some thousand samples, so that a kill loses one part."""
     size = max(1, 2048 // count)
-    parts = [asked[i:i + size] for i in range(0, len(asked), size)]
-    return [samples for number, part in enumerate(parts) for samples in _part(
-        f"{name}/{number}", model, part, count, temperature, seed + number, max_tokens)]
+    parts = [(i, min(i + size, len(asked))) for i in range(0, len(asked), size)]
+    return [samples for start, end in parts for samples in _part(
+        f"{name}/{start}-{end}", model, asked[start:end], count, temperature, 1000 * seed + start, max_tokens)]
 
 
 def _part(name: str, model: Path, asked: Sequence[Problem], count: int, temperature: float, seed: int,

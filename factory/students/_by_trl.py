@@ -5,7 +5,6 @@ Rows are messages, rendered by the student's template, as the round trip has che
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from factory.students import _base, _rows
@@ -14,12 +13,11 @@ from factory.students import _training as training
 
 def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sides: Sequence[str],
           others: Sequence[str] = (), **options: Any) -> dict[str, Any]:
-    """Train by `trainer` with `config(**options)`; `given` are the arguments of the plugin, named after the trainer's
-    file. A row is `prompt`, a conversation for each of `sides`, and the columns `others`; one of which a side is longer
-    than `max_length` tokens is left out and counted.
+    """Train by `trainer` with `config(**options)`; `given` are the arguments of the plugin and its name. A row is
+    `prompt`, a conversation for each of `sides`, and the columns `others`; one of which a side is longer than
+    `max_length` tokens is left out and counted.
     """
-    base, dataset, output, batch = (given[key] for key in ("base", "dataset", "output", "batch"))
-    name = Path(given["plugin"]).stem
+    name, base, dataset, output, batch = (given[key] for key in ("plugin", "base", "dataset", "output", "batch"))
     if figures := training.finished(output):
         return figures
     model, tokenizer = _base.open_base(base)
