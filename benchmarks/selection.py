@@ -39,13 +39,14 @@ from factory.steps import AGGREGATES, steps_of
 from factory.thoughts import split
 
 TEACHER, STUDENT = Path("data/teacher"), Path("data/student")
-LEVELS = (1, 2, 3)
+EASY, HARD = (1, 2), (4, 5)
+"""Levels of the worlds: the teacher, taught on 1 to 3, gets nine in ten of the easy ones right and half of the hard."""
 KS = (1, 2, 4, 8, 16, 32, 64)
 
 
 # -- data: what filtering is worth -----------------------------------------------------------------------------------
 
-EPOCH, STEPS_TOKENS = 40_000, 160_000
+EPOCH, STEPS_TOKENS = 40_000, 400_000
 """Tokens of each dataset, where there are so many; tokens that each student is trained on."""
 
 ARMS: dict[str, Callable[[str], bool]] = {
@@ -54,8 +55,9 @@ ARMS: dict[str, Callable[[str], bool]] = {
 
 
 def teacher_samples(seed: int) -> tuple[list[Problem], Answers]:
-    asked = world.problems("train", 512, 100 + seed, LEVELS)
-    return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 0.8, seed)
+    """Hot ones, of which a quarter is wrong."""
+    asked = world.problems("train", 512, 100 + seed, EASY)
+    return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 1.5, seed)
 
 
 def student_of(arm: str, seed: int) -> Path:
@@ -79,7 +81,7 @@ def data(seeds: int, count: int) -> None:
     print(f"\n### Verified, unfiltered and wrong traces, {seeds} seeds × {count} fresh problems\n")
     greedy, sampled = ({arm: [] for arm in ARMS} for _ in range(2))
     for seed in range(seeds):
-        asked = world.problems("test", count, 200 + seed, LEVELS)
+        asked = world.problems("test", count, 200 + seed, EASY)
         for arm in ARMS:
             model = student_of(arm, seed)
             for found, n, heat in ((greedy, 1, 0.0), (sampled, 2, 0.8)):
@@ -101,14 +103,14 @@ def judges(seed: int, generator: Path) -> dict[str, tuple[Path, dict[str, Any]]]
     from factory.students.process_reward_model import process_reward_model
     from factory.students.reward_model import reward_model
 
-    asked = world.problems("train", 192, 300 + seed, LEVELS)
-    answers = world.sampled(f"votes/{seed}/judged", generator, asked, 8, 0.8, 20 + seed)
+    asked = world.problems("train", 192, 300 + seed, HARD)
+    answers = world.sampled(f"votes/{seed}/judged", generator, asked, 8, 1.0, 20 + seed)
     ranked = [ranking_row(pick) for group in world.candidates(asked, answers) for pick in rankings(group, k=8)]
     stepped = [{"prompt": p.prompt, "correct": s.status == "correct", "problem_id": p.id, **step_columns(steps)}
                for p, samples in zip(asked, answers, strict=True) for s in samples
                if (steps := replayed(s.raw, p.reference))]
-    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=1, seed=seed),
-            "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=1,
+    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=2, seed=seed),
+            "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=2,
                                      seed=seed)}
 
 
@@ -161,11 +163,10 @@ def votes(seeds: int, count: int) -> None:
     found: dict[str, dict[int, list[float]]] = {}
     used, figures = list[float](), list[dict[str, Any]]()
     for seed in range(seeds):
-        generator = student_of("verified", 0)
-        models = judges(seed, generator)
+        models = judges(seed, TEACHER)
         figures.append({kind: made for kind, (_, made) in models.items()})
-        asked = world.problems("test", count, 400 + seed, LEVELS)
-        answers = world.sampled(f"votes/{seed}/answers", generator, asked, max(KS), 0.8, 30 + seed)
+        asked = world.problems("test", count, 400 + seed, HARD)
+        answers = world.sampled(f"votes/{seed}/answers", TEACHER, asked, max(KS), 1.0, 30 + seed)
         used.append(float(world.tokens(answers).mean()))
         rewards = scored(seed, asked, answers, "reward", models["reward"][0])
         steps = scored(seed, asked, answers, "process", models["process"][0])
@@ -199,8 +200,8 @@ def prefixes(seed: int) -> list[tuple[Problem, str, bool]]:
 
     A right one is taken where all before it is right too, and a wrong one is the first of its trace.
     """
-    asked = world.problems("dev", 60, 500 + seed, LEVELS)
-    answers = world.sampled(f"labels/{seed}/answers", student_of("verified", 0), asked, 2, 0.8, 40 + seed)
+    asked = world.problems("dev", 60, 500 + seed, HARD)
+    answers = world.sampled(f"labels/{seed}/answers", TEACHER, asked, 2, 1.0, 40 + seed)
     found: dict[bool, list[tuple[Problem, str, bool]]] = {True: [], False: []}
     for p, samples in zip(asked, answers, strict=True):
         for s in samples:
@@ -218,8 +219,7 @@ def labels(seeds: int) -> None:
     rights: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for seed in range(seeds):
         begun = prefixes(seed)
-        model = student_of("verified", 0)
-        got = world.kept(f"labels/{seed}/rollouts", lambda: _rollouts(model, begun, seed))  # noqa: B023
+        got = world.kept(f"labels/{seed}/rollouts", lambda: _rollouts(TEACHER, begun, seed))  # noqa: B023
         for (_, _, right), one in zip(begun, got, strict=True):
             rights[right].append(np.array(one))
     wrong, right = np.array(rights[False]), np.array(rights[True])
@@ -244,7 +244,7 @@ def _closed(outcomes: np.ndarray, n: int) -> float:
 
 def _rollouts(model: Path, begun: Sequence[tuple[Problem, str, bool]], seed: int) -> list[list[bool]]:
     each = [one for one in begun for _ in range(ROLLOUTS)]
-    rows = world.opened(model).ask([p.prompt for p, _, _ in each], 0.8, world.MAX_TOKENS, seed,
+    rows = world.opened(model).ask([p.prompt for p, _, _ in each], 1.0, world.MAX_TOKENS, seed,
                                    [told for _, told, _ in each])
     right = [world.verdict(split(told + raw)[1], p.reference).status == "correct"
              for (p, told, _), (raw, _, _) in zip(each, rows, strict=True)]
@@ -262,7 +262,7 @@ def over_long() -> Path:
     from factory.students.sft import sft
 
     rng, rows = random.Random("over-long"), list[dict[str, Any]]()
-    for _, _, task in tasks("train", 600, tuple(FAMILIES), LEVELS):
+    for _, _, task in tasks("train", 600, tuple(FAMILIES), (1, 2, 3, 4)):
         if len(rows) == 1000:
             break
         again = [split(worked(task, rng, 0.1, 0.3))[0].strip() for _ in range(1 + rng.randint(0, RECHECKS))]
@@ -274,7 +274,7 @@ def over_long() -> Path:
 
 def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
     """Rows of DPO: cut after the second correct solution, and verified again, over the problem's longest right one."""
-    asked = world.problems("train", 200, 700 + seed, LEVELS)
+    asked = world.problems("train", 200, 700 + seed, (1, 2, 3, 4))
     answers = world.sampled(f"length/{seed}/answers", base, asked, 6, 0.8, 50 + seed, LONG_TOKENS)
     picked = ((p, pick) for p, group in zip(asked, world.candidates(asked, answers), strict=True)
               for pick in first_solution(group, per_problem=2, reflection=True, over_longest=True))
@@ -289,7 +289,7 @@ def length(seeds: int, count: int) -> None:
     from factory.students.dpo import dpo
 
     base, found = over_long(), dict[str, list[Answers]]()
-    asked = [world.problems("test", count, 800 + seed, LEVELS) for seed in range(seeds)]
+    asked = [world.problems("test", count, 800 + seed, (1, 2, 3, 4)) for seed in range(seeds)]
     for seed in range(seeds):
         models = {"over-long base": base, **{name: world.trained(
             f"length/{seed}/{name.lower()}", dpo, base, pairs(seed, base), cut_after=None, seed=seed, **params)[0]
@@ -298,10 +298,10 @@ def length(seeds: int, count: int) -> None:
             found.setdefault(name, []).append(world.sampled(
                 f"length/{seed}/{name.replace(' ', '_')}/test", model, asked[seed], 2, 0.8, 60 + seed, LONG_TOKENS))
     joined = {name: [samples for answers in of for samples in answers] for name, of in found.items()}
-    hard = np.array(['"level": 3' in p.meta for of in asked for p in of])
+    hard = np.array(['"level": 4' in p.meta for of in asked for p in of])
     whole = joined["over-long base"]
     print(f"\n### Over-long thinking shortened, {seeds} seeds × {count} fresh problems × 2 samples at T 0.8\n\n"
-          "| model | tokens | fewer | pass@1 | against base | hard slice (level 3) | against base |\n"
+          "| model | tokens | fewer | pass@1 | against base | hard slice (level 4) | against base |\n"
           "|---|---|---|---|---|---|---|")
     for name, answers in joined.items():
         right, base_right = world.shares(answers), world.shares(whole)
@@ -317,14 +317,14 @@ def length(seeds: int, count: int) -> None:
 def reinforced(seeds: int, count: int) -> None:
     from factory.students.grpo import grpo
 
-    base, rises = student_of("verified", 0), list[dict[str, Any]]()
+    base, rises = TEACHER, list[dict[str, Any]]()
     found: dict[str, list[Answers]] = {"before": [], "after": []}
     for seed in range(seeds):
         rows = [{"prompt": [{"role": "user", "content": p.prompt}], "verifier": p.verifier, "reference": p.reference}
-                for p in world.problems("train", 320, 900 + seed, (1, 2))]
+                for p in world.problems("train", 320, 900 + seed, HARD)]
         model, figures = world.trained(f"grpo/{seed}/student", grpo, base, rows, seed=seed, max_tokens=160)
         rises.append(figures)
-        asked = world.problems("test", count, 950 + seed, (1, 2))
+        asked = world.problems("test", count, 950 + seed, HARD)
         for name, one in (("before", base), ("after", model)):
             found[name].append(world.sampled(f"grpo/{seed}/{name}", one, asked, 2, 1.0, 70 + seed))
     before, after = (world.shares([samples for answers in of for samples in answers]) for of in found.values())

@@ -6,11 +6,13 @@ cut off, timed out, or a program that could have forged its pass) is worth nothi
 -1 with `punish_undecided`; a number between would teach not to answer. A problem that nobody can solve pays nobody.
 """
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from factory.protocols import UserError
 from factory.thoughts import split
 from verifiers.rewards import Reward, reward, text
 
@@ -36,6 +38,8 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
     import_utils.is_vllm_available = lambda min_version=None: False  # it is not used, and TRL would import it
     from trl import GRPOConfig, GRPOTrainer
 
+    logging.getLogger("trl.trainer.grpo_trainer").setLevel(logging.ERROR)  # it takes what is undecided for a mistake
+
     from factory.students import _base, _rows
     from factory.students import _training as training
 
@@ -48,7 +52,8 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
                                 f"all prompts are longer than max_length = {max_length} tokens: raise it")
     training.begin(output, training.noted("grpo", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
-    places = places[:max(1, len(places) // batch) * batch]
+    _check(group, batch, len(places))
+    places = places[:len(places) // batch * batch]
     settings = training.arguments(output, math.ceil(len(places) / batch), save_steps, seed)
     args = GRPOConfig(**{k: v for k, v in settings.items() if k != "max_length"}, bf16=bf16,
                       learning_rate=learning_rate, warmup_steps=warmup, shuffle_dataset=False, num_generations=group,
@@ -60,6 +65,14 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
     figures = {"plugin": "grpo", "epochs": epochs, "prompts": len(kept), "prompts_too_long": too_long, "group": group,
                **training.train(trainer), **rise(trainer.state.log_history)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
+
+
+def _check(group: int, batch: int, prompts: int) -> None:
+    """Raises UserError for settings in which nothing can be better than its group, or no batch is full."""
+    if group < 2:
+        raise UserError(f"group = {group} leaves nothing to compare an answer with: set it to 2 or more")
+    if prompts < batch:
+        raise UserError(f"{prompts} prompts do not fill a batch of {batch}: lower batch, or raise epochs")
 
 
 def judged(timeout: float, workers: int, undecided: float | None) -> Callable[..., list[float | None]]:

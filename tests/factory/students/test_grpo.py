@@ -69,6 +69,15 @@ def test_the_reward_rises(base: Path, dataset: Write, tmp_path: Path, monkeypatc
     AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
 
 
+@pytest.mark.parametrize(("params", "says"), [
+    ({"group": 1}, "nothing to compare"), ({"batch": 8}, "do not fill a batch")])
+def test_settings_that_cannot_work_are_refused_in_a_sentence(base: Path, dataset: Write, tmp_path: Path,
+                                                             params: dict[str, Any], says: str) -> None:
+    rows = [{"prompt": [{"role": "user", "content": "1?"}], "verifier": "math_equal", "reference": "1"}]
+    with pytest.raises(UserError, match=says):
+        grpo.grpo(base, dataset(rows), tmp_path / "out", threads=1, **params)
+
+
 def test_who_asks_for_ppo_is_told_what_to_use(tmp_path: Path) -> None:
     for call in (lambda: plugins.bind("student", "ppo", {}), lambda: ppo.ppo(tmp_path, tmp_path, tmp_path)):
         with pytest.raises(UserError, match="use the student `grpo`"):
