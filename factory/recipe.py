@@ -100,9 +100,10 @@ class Truncation(Strict):
 class Adaptive(Strict):
     """Sample until `correct` distinct right traces are there, `generate.samples` at most, and give up on a problem
     whose pass rate, after `least` judged samples, lies with `certainty` outside of `low` to `high`
-    (`factory.stages.plan`).
+    (`factory.stages.plan`). Of every problem the first `always` samples are asked in any case.
     """
 
+    always: int = Field(0, ge=0)
     correct: int = Field(4, ge=1)
     least: int = Field(4, ge=1)
     low: float = Field(0.1, ge=0, lt=1)
@@ -210,14 +211,16 @@ class Embed(Strict):
 class DatasetSpec(Strict):
     """A dataset to be: which traces (selector), in which form (emitter).
 
-    `template` is whose chat template each row has to survive: a model folder or a template file; by default that of
-    the base of the student that trains on it, and "none" checks nothing. `test_share` is the share of prompts whose
-    rows go to the split `test`.
+    `policy` is the student whose traces they are (see `OnPolicy`); by default they are the teacher's. `template` is
+    whose chat template each row has to survive: a model folder or a template file; by default that of the base of the
+    student that trains on it, and "none" checks nothing. `test_share` is the share of prompts whose rows go to the
+    split `test`.
     """
 
     name: str = Field(pattern=NAME)
     selector: Plugin
     emitter: Plugin
+    policy: str = ""
     template: str = ""
     mixture: Mixture | None = None
     test_share: float = Field(0.0, ge=0, lt=1)
@@ -301,6 +304,17 @@ class Curves(Strict):
         return self.samples or max(self.k, default=1)
 
 
+class OnPolicy(Strict):
+    """How a student is asked for traces of its own, for the datasets whose `policy` it is: `samples` of each of the
+    `problems`, by the plugin `teacher`, whose `model` is filled in. By default as the recipe's teacher is asked.
+    """
+
+    teacher: Plugin | None = None
+    strategy: Plugin | None = None
+    problems: list[Plugin] = []
+    samples: int | None = Field(None, ge=1)
+
+
 class Evaluate(Strict):
     """Held-out problems, asked of each student and of its base through a teacher plugin whose `model` is filled in.
 
@@ -354,6 +368,44 @@ class Evaluate(Strict):
         return self
 
 
+class Spending(Strict):
+    """What all rounds together may take: tokens that models wrote, US dollars, seconds of work."""
+
+    max_tokens: int | None = Field(None, ge=1)
+    max_usd: float | None = Field(None, gt=0)
+    max_seconds: float | None = Field(None, gt=0)
+
+
+class Panel(Strict):
+    """A set of problems on which the gate lets no model get worse: another domain, easy problems, a format that its
+    verifier checks, questions whose right answer is that nobody knows.
+    """
+
+    name: str = Field(pattern=NAME)
+    problems: Plugin
+
+
+class Rounds(Strict):
+    """The recipe again and again, each time with the best student so far as the teacher (`cot rounds run`).
+
+    A student becomes the best one when it is significantly better on `dev` and on no set of the `panel` significantly
+    worse, and when of the diversity of its right answers the share `diversity` is left. Students `start` from the
+    recipe's bases each time, or from the best student. `vary` is a parameter of the sources (a seed) that grows by one
+    a round. `rationalise` shows the teacher the reference of what it got wrong, as STaR does; `explore` asks problems
+    that nothing solved so many times, as STILL-2 does.
+    """
+
+    count: int = Field(3, ge=1)
+    dev: Plugin
+    panel: list[Panel] = []
+    start: Literal["base", "best"] = "best"
+    vary: str = ""
+    rationalise: bool = False
+    explore: int | None = Field(None, ge=1)
+    diversity: float = Field(0.5, ge=0, le=1)
+    budget: Spending = Spending()  # type: ignore[call-arg]
+
+
 class Tasks(Strict):
     """How the flow runs the shards of the CPU stages: rows a shard, Prefect's task runner, retries."""
 
@@ -365,7 +417,8 @@ class Tasks(Strict):
 class Recipe(Strict):
     """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures; `forbid_licences` are
     regular expressions (any case) of licences and terms whose rows must not leave by `cot export`; `teacher_terms` are
-    those of what the teacher writes ("": what `factory.terms` knows)."""
+    those of what the teacher writes ("": what `factory.terms` knows); `round` is the number that its traces are noted
+    under, set by `cot rounds run`."""
 
     name: str = Field(pattern=NAME)
     problems: list[Plugin] = Field(min_length=1)
@@ -384,7 +437,10 @@ class Recipe(Strict):
     forbid_licences: list[str] = FORBIDDEN
     teacher_terms: str = ""
     students: list[StudentSpec] = []
+    on_policy: OnPolicy = OnPolicy()  # type: ignore[call-arg]
     evaluate: Evaluate | None = None
+    rounds: Rounds | None = None
+    round: int = Field(0, ge=0)
     tasks: Tasks = Tasks()  # type: ignore[call-arg]
 
     @field_validator("forbid_licences")
@@ -424,10 +480,30 @@ class Recipe(Strict):
             raise ValueError("two datasets have the same name: rename one")
         return self
 
+    @model_validator(mode="after")
+    def _policies(self) -> Self:
+        """A student is asked when it is trained, so what is trained on its traces comes later."""
+        place = {"": -1, **{student.name: i for i, student in enumerate(self.students)}}
+        policy = {d.name: d.policy for d in self.datasets}
+        for dataset, asked in policy.items():
+            if asked not in place:
+                raise ValueError(f"the dataset '{dataset}' is to be made of what the student '{asked}' writes"
+                                 f"{did_you_mean(asked, list(place)[1:])}")
+        of = {student.name: policy[student.dataset] for student in self.students}
+        for name, asked in of.items():
+            base = next(s.base for s in self.students if s.name == name)
+            if place[asked] >= place[name]:
+                raise ValueError(f"the student '{name}' trains on what '{asked}' writes: put '{asked}' before it")
+            if place[of.get(base, "")] > place[asked]:
+                raise ValueError(f"the student '{name}' starts from '{base}', which is trained after it, on what "
+                                 f"'{of[base]}' writes: let it start from another")
+        return self
+
     @property
     def id(self) -> str:
         """Hash of the recipe's content, but for how the work is spread and audited and what it may cost."""
-        left_out: Any = {"tasks": True, "audit": True, "budget": True, "price": True, "verify": {"beside": True}}
+        left_out: Any = {"tasks": True, "audit": True, "budget": True, "price": True, "verify": {"beside": True},
+                         "rounds": True}
         return content_id("recipe", self.model_dump(mode="json", exclude=left_out))
 
     def json_text(self) -> str:

@@ -10,20 +10,21 @@ from factory.lake import Lake
 from factory.protocols import UserError
 from factory.recipe import Plugin, Recipe
 from factory.records import Candidate, Completion, Problem, Request, Trace
-from factory.run import make_teacher
-from factory.stages import budget, choose, decontaminate, emit, recorded
+from factory.run import Run, make_teacher
+from factory.stages import budget, choose, decontaminate, emit, gate, on_policy, recorded, rounds
 from flows.export import forbidden
 
 
 def check(recipe: Recipe) -> list[str]:
     """Raises UserError for the first thing that is wrong; returns what was looked at, one line each."""
     return [*_sources(recipe), *decontaminate.check(recipe), *_teachers(recipe), *recorded.check(recipe),
-            *_students(recipe), *_rules(recipe), *_parts(recipe), *_templates(recipe)]
+            *_students(recipe), *_rounds(recipe), *_rules(recipe), *_parts(recipe), *_templates(recipe)]
 
 
 def _sources(recipe: Recipe) -> list[str]:
     held_out = recipe.evaluate.problems if recipe.evaluate else []
-    return [_source(spec, recipe) for spec in recipe.problems] + [_source(spec) for spec in held_out]
+    asked = [*recipe.problems, *recipe.on_policy.problems]
+    return [_source(spec, recipe) for spec in asked] + [_source(spec) for spec in held_out]
 
 
 def _source(spec: Plugin, recipe: Recipe | None = None) -> str:
@@ -52,6 +53,9 @@ def _teachers(recipe: Recipe) -> list[str]:
     truncation.check(teacher, recipe.generate)
     budget.check(recipe, teacher)
     _note_terms(recipe)
+    for student in on_policy.asked(recipe):  # its model is not there yet: any stands for it
+        model = Path(next(s.base for s in recipe.students if s.base not in [t.name for t in recipe.students]))
+        make_teacher(on_policy.recipe_of(recipe, student, {student: model}).teacher).check()
     seen = [f"teacher {recipe.teacher.plugin}: it can be started"]
     if recipe.evaluate:
         bases = [s.base for s in recipe.students if s.base not in [t.name for t in recipe.students]]
@@ -114,6 +118,24 @@ def _students(recipe: Recipe) -> list[str]:
             raise UserError(f"the student '{spec.name}' starts from '{spec.base}', which is neither a model folder "
                             f"here nor an earlier student{plugins.did_you_mean(spec.base, names)}")
     return [f"student {name}: its base is there" for name in names]
+
+
+def _rounds(recipe: Recipe) -> list[str]:
+    """That rounds can follow from the recipe, and that the gate sees no test problem (of each set, the first one)."""
+    if recipe.rounds is None:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        loop = rounds.Loop(Run(recipe, Lake(folder)))
+        for number in (1, 2):
+            rounds.recipe_of(recipe, number, loop.base)
+        make_teacher(rounds.recipe_of(recipe, 2, loop.base).teacher)
+        assert loop.arena
+    for name, spec in {gate.DEV: recipe.rounds.dev, **{p.name: p.problems for p in recipe.rounds.panel}}.items():
+        _source(spec)
+        first = next(iter(plugins.bind("source", spec.plugin, spec.params)()))
+        if isinstance(first, Problem) and first.split == rounds.TEST:
+            raise rounds.refusal(name)
+    return [f"rounds: each follows from the recipe, and the gate decides on {recipe.rounds.dev.plugin}"]
 
 
 def _templates(recipe: Recipe) -> list[str]:

@@ -124,7 +124,8 @@ def _run_parts(args: argparse.Namespace, flow: str) -> None:
     from flows import check
 
     allow_private(os.getcwd())
-    args.set += [f"budget.{name}={value}" for name in BUDGETS if (value := getattr(args, name, None)) is not None]
+    where = "rounds.budget" if flow == "rounds" else "budget"
+    args.set += [f"{where}.{name}={value}" for name in BUDGETS if (value := getattr(args, name, None)) is not None]
     recipe = load(args.recipe, args.set)
     check.check(recipe)
     lake = Lake(args.lake)
@@ -137,15 +138,19 @@ def _run_parts(args: argparse.Namespace, flow: str) -> None:
 
             run_flow(flow, args.recipe, args.lake, args.set)
     finally:
-        _report(lake, Run(recipe, lake).id)
+        if flow == "rounds":
+            _report_rounds(lake, recipe.name)
+        else:
+            _report(lake, Run(recipe, lake))
 
 
 def _directly(recipe: Any, lake: Any, flow: str) -> None:
     from factory.run import Run
-    from flows import pipeline
+    from flows import pipeline, rounds
 
     this = Run(recipe, lake)
     whole: dict[str, Callable[[], None]] = {
+        "rounds": lambda: rounds.everything(this),
         "factory": lambda: pipeline.everything(this),
         "train": lambda: pipeline.locked(this, pipeline.train_all),
         "evaluate": lambda: pipeline.locked(this, pipeline.evaluate_all)}
@@ -159,16 +164,38 @@ def _quiet_prefect() -> None:
         os.environ.setdefault(name, value)
 
 
-def _report(lake: Any, run_id: str) -> None:
+def _report(lake: Any, run: Any) -> None:
+    from factory.stages import on_policy
     from flows import curves, report
 
-    row = next(iter(lake.rows("SELECT * FROM runs WHERE id = $1", [run_id])), None)
-    if row is None:
+    ids = [run.id, *(own.id for own in on_policy.runs(run))]
+    rows = {row["id"]: row for row in lake.rows("SELECT * FROM runs WHERE id IN (SELECT unnest($1))", [ids])}
+    if run.id not in rows:
         return
-    print(report.text(lake, row))
-    path = report.picture(lake, row, lake.place("plots", f"{row['name']}.png"))
-    for picture in [path, *curves.pictures(lake, row, path.parent)]:
+    print("\n\n".join(report.text(lake, rows[name]) for name in ids if name in rows))
+    path = report.picture(lake, rows[run.id], lake.place("plots", f"{run.recipe.name}.png"))
+    for picture in [path, *curves.pictures(lake, rows[run.id], path.parent)]:
         print(f"\npicture: {picture}")
+
+
+def _report_rounds(lake: Any, name: str) -> None:
+    from flows import rounds_report as report
+
+    if not lake.value("SELECT count(*) FROM rounds WHERE name = $1", [name]):
+        return
+    rows = report.latest(lake, name)
+    print(report.text(rows))
+    print(f"\npicture: {report.picture(rows, lake.place('plots', f'{name}-rounds.png'))}")
+
+
+def rounds_run(args: argparse.Namespace) -> None:
+    _run_parts(args, "rounds")
+
+
+def rounds_status(args: argparse.Namespace) -> None:
+    from flows import rounds_report as report
+
+    print(report.text(report.latest(_lake(args), args.run)))
 
 
 def check(args: argparse.Namespace) -> None:
@@ -309,8 +336,8 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, does: Callable[[argparse.Namespace], Any], text: str, recipe: bool = False,
-            lake: bool = True) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+            lake: bool = True, below: Any = commands) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = below.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         made.set_defaults(command=does)
         if recipe:
             made.add_argument("recipe", type=Path, metavar="RECIPE", help="a recipe file (.toml)")
@@ -332,6 +359,7 @@ def parser() -> argparse.ArgumentParser:
             made.add_argument(f"--{budget.replace('_', '-')}", type=kind, metavar="N", help=words)
         if does is run:
             made.add_argument("--unsafe-no-sandbox", action="store_true", help=UNSAFE)
+    _add_rounds(add, commands)
     add("check", check, "find what is wrong with a recipe before anything starts", recipe=True, lake=False)
     made = add("estimate", estimate, "ask a few problems of a recipe, and say what all will take", recipe=True)
     made.add_argument("--problems", type=int, default=20, metavar="N", help="problems of the pilot (default: 20)")
@@ -355,6 +383,22 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                        help="with --scripted: how it behaves, for example delay=0.5 or http_500=0.1; may be repeated")
     return whole
+
+
+def _add_rounds(add: Callable[..., argparse.ArgumentParser], commands: Any) -> None:
+    text = "the recipe again and again: the best student so far is the next teacher"
+    below = commands.add_parser("rounds", help=text, description=text[0].upper() + text[1:] + ".").add_subparsers(
+        metavar="COMMAND", required=True)
+    made = add("run", rounds_run, "hold the rounds of a recipe with [rounds]: what is finished is not done again",
+               recipe=True, below=below)
+    made.add_argument("--direct", action="store_true", help="without Prefect: no server, no flow, the same result")
+    for name in ("max_tokens", "max_usd", "max_seconds"):
+        kind, words = BUDGETS[name]
+        made.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N",
+                          help=f"{words.partition(',')[0]}, over all rounds")
+    made = add("status", rounds_status, "show each round's data, scores with intervals, cost, and what the gate said",
+               below=below)
+    made.add_argument("run", nargs="?", metavar="RUN", help="the recipe's name (default: the newest rounds)")
 
 
 def _add_reading(add: Callable[..., argparse.ArgumentParser]) -> None:

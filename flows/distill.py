@@ -1,4 +1,4 @@
-"""The Prefect flows: `distill`, `train`, `evaluate`, and `factory`, which is all three.
+"""The Prefect flows: `distill`, `train`, `evaluate`, `factory`, which is all three, and `rounds`.
 
 Prefect brings scheduling, retries, work pools, artifacts and the UI; none of it is written here. A flow takes a
 recipe's path and a lake's path, so that a deployment can schedule it. None has `log_prints`: it replaces `print` in the
@@ -24,6 +24,7 @@ from factory.protocols import UserError
 from factory.recipe import load
 from factory.run import Run
 from flows import artifacts, pipeline, server, tasks
+from flows import rounds as rounding
 
 
 def _distill(run: Run) -> None:
@@ -35,8 +36,9 @@ def _distill(run: Run) -> None:
 
 PARTS: dict[str, Callable[[Run], None]] = {
     "distill": _distill,
-    "train": lambda run: pipeline.train_all(run, tasks.here(run)),
+    "train": lambda run: pipeline.train_all(run, tasks.here(run), tasks.spread(run)),
     "evaluate": lambda run: pipeline.evaluate_all(run, tasks.here(run)),
+    "rounds": lambda run: rounding.rounds(run, tasks.here(run), tasks.spread(run)),
 }
 
 
@@ -88,7 +90,13 @@ def factory(recipe: str, lake: str = "data/lake", settings: tuple[str, ...] = ()
     return _run(["distill", "train", "evaluate"], recipe, lake, settings)
 
 
-FLOWS: dict[str, Any] = {"distill": distill, "train": train, "evaluate": evaluate, "factory": factory}
+@flow(name="rounds")
+def rounds(recipe: str, lake: str = "data/lake", settings: tuple[str, ...] = ()) -> State[Any] | None:
+    """The recipe again and again, with the best student so far as the teacher."""
+    return _run(["rounds"], recipe, lake, settings)
+
+
+FLOWS: dict[str, Any] = {"distill": distill, "train": train, "evaluate": evaluate, "factory": factory, "rounds": rounds}
 
 
 def run_flow(name: str, recipe: Path, lake: Path, settings: Sequence[str]) -> None:

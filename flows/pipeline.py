@@ -4,7 +4,6 @@ A shard function takes JSON and strings only, so that any task runner can carry 
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from factory.lake import Lake
@@ -21,11 +20,13 @@ from factory.stages import (
     load,
     majority,
     measure,
+    on_policy,
     recorded,
     screen,
     train,
     verify,
 )
+from factory.stages import rounds as round_stage
 from flows.audit import changes
 
 Shard = Callable[..., Any]
@@ -50,13 +51,14 @@ def load_problems(recipe: str, lake: str) -> None:
     load.load(open_run(recipe, lake))
 
 
-def generate_traces(recipe: str, lake: str) -> None:
+def generate_traces(recipe: str, lake: str, rounds: str = "") -> None:
+    """`rounds`: the recipe whose round it is, if it is one; its held-out problems are asked with the same server."""
     run = open_run(recipe, lake)
     try:
         if run.recipe.teacher.plugin == recorded.NAME:
             recorded.take(run)
         else:
-            generate.generate(run)
+            generate.generate(run, round_stage.beside(rounds, run) if rounds else on_policy.evaluation(run))
     finally:
         run.lake.compact()
 
@@ -102,7 +104,7 @@ def train_students(recipe: str, lake: str) -> None:
 def evaluate_students(recipe: str, lake: str) -> None:
     run = open_run(recipe, lake)
     try:
-        evaluate.evaluate(run, made_students(run))
+        evaluate.evaluate(run, on_policy.students(run))
     finally:
         run.lake.compact()
 
@@ -110,14 +112,16 @@ def evaluate_students(recipe: str, lake: str) -> None:
 # -- the order -------------------------------------------------------------------------------------------------------
 
 
-def distill(run: Run, each: Each, each_shard: Each) -> None:
-    """problems -> datasets. `each` runs what is one piece, `each_shard` what may run side by side."""
+def distill(run: Run, each: Each, each_shard: Each, rounds: str = "") -> None:
+    """problems -> datasets. `each` runs what is one piece, `each_shard` what may run side by side; `rounds` is the
+    recipe whose round the run is part of, if it is.
+    """
     this = (run.recipe.json_text(), str(run.lake.folder))
     run.register()
     each(load_problems, [this])
     if run.recipe.embed:
         each(try_embedding, [this])
-    ended = _generated(each, this)
+    ended = _generated(each, (*this, rounds))
     owed = verify.shards(run)
     each_shard(verify_shard, [(*this, ids) for ids in owed])
     for line in changes(run.lake, [name for ids in owed for name in ids]) if owed else []:
@@ -132,7 +136,7 @@ def distill(run: Run, each: Each, each_shard: Each) -> None:
         raise ended
 
 
-def _generated(each: Each, this: tuple[str, str]) -> Exhausted | None:
+def _generated(each: Each, this: tuple[str, str, str]) -> Exhausted | None:
     """Why generation ended early through nobody's mistake: what it bought goes on to datasets all the same."""
     try:
         each(generate_traces, [this])
@@ -141,24 +145,19 @@ def _generated(each: Each, this: tuple[str, str]) -> Exhausted | None:
     return None
 
 
-def train_all(run: Run, each: Each) -> None:
-    """datasets -> students."""
+def train_all(run: Run, each: Each, each_shard: Each = directly) -> None:
+    """datasets -> students; then each student that is asked for traces of its own -> datasets -> students."""
     if run.recipe.students:
         each(train_students, [(run.recipe.json_text(), str(run.lake.folder))])
+    for own in on_policy.runs(run):
+        distill(own, each, each_shard)
+        train_all(own, each)
 
 
 def evaluate_all(run: Run, each: Each) -> None:
     """students -> accuracies."""
     if run.recipe.evaluate:
         each(evaluate_students, [(run.recipe.json_text(), str(run.lake.folder))])
-
-
-def made_students(run: Run) -> dict[str, Path]:
-    """The newest model folder of each student of the recipe that was trained."""
-    rows = run.lake.rows("""SELECT name, path FROM students WHERE run_id = $1
-        QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1""", [run.id])
-    found = {row["name"]: run.lake.folder / row["path"] for row in rows}
-    return {s.name: found[s.name] for s in run.recipe.students if s.name in found}
 
 
 def everything(run: Run) -> None:

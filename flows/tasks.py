@@ -27,7 +27,8 @@ def here(run: Run) -> pipeline.Each:
     """Run as tasks in this thread: what owns a server, a training or the terminal is not moved elsewhere."""
     def each(shard: pipeline.Shard, arguments: Sequence[Sequence[Any]]) -> None:
         for given in arguments:
-            with artifacts.watched(run) if shard is pipeline.generate_traces else nullcontext():
+            watched = shard is pipeline.generate_traces
+            with artifacts.watched(pipeline.open_run(*given[:2])) if watched else nullcontext():
                 _task(shard, run.recipe.tasks.retries)(*given, return_state=True).result()
     return each
 

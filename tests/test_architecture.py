@@ -28,7 +28,9 @@ EXCEPTIONS = {
         "factory.measures.execution": ("code.behaviour", "code.formats", "code.public", "code.suites", "code_tests",
                                        "pool", "sandbox", "sandbox_pool", "verdict"),
         "factory.sources.output_prediction": ("python_literal", "sandbox", "sandbox_pool"),
-        "factory.strategies.repair": ("code.public", "pool", "verdict"),
+        "factory.strategies.repair": ("code.public", "verdict"),
+        "factory.strategies._again": ("pool", "verdict"),
+        "factory.strategies.rationalise": ("verdict",),
     }.items() for wanted in all_wanted},
 }
 

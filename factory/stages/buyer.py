@@ -204,7 +204,7 @@ class Buyer:
                 failure = AskFailed(f"{type(error).__name__}: {error}", retry=False)
             else:
                 trace = Trace(request, completion, time.perf_counter() - started, self.meter.cost(usage),
-                              parent=parent.id if parent else None)
+                              self.job.run.recipe.round, parent=parent.id if parent else None)
                 self._keep(problem, trace, usage, judge)
                 return trace
             if not failure.retry or attempt == options.attempts:

@@ -37,7 +37,8 @@ Row = dict[str, Any]
 
 def emit(run: Run, selections: Mapping[str, str]) -> dict[str, Path]:
     """Write each dataset of the recipe that is not there yet; returns dataset name -> folder."""
-    return {spec.name: _emit_one(run, spec, selections[spec.name]) for spec in run.recipe.datasets}
+    return {spec.name: _emit_one(run, spec, selections[spec.name]) for spec in run.recipe.datasets
+            if spec.name in selections}
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ in `beside`, the limits in `budget`.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from factory import truncation
 from factory.run import Run, make_teacher
@@ -18,9 +20,13 @@ from factory.stages.progress import Progress
 __all__ = ["Job", "buy", "buy_all", "generate", "owed", "owed_count"]
 
 
-def generate(run: Run) -> int:
-    """Buy the traces that the run lacks; returns how many were bought. Raises Exhausted when a budget is used up."""
-    return buy(Job(run, "train", make_teacher(run.recipe.teacher), run.recipe.generate), "generate")
+def generate(run: Run, beside: Mapping[str, Job] | None = None) -> int:
+    """Buy the traces that the run lacks, and what the jobs `beside` lack; returns how many were bought.
+
+    Raises Exhausted when a budget is used up.
+    """
+    job = Job(run, "train", make_teacher(run.recipe.teacher), run.recipe.generate)
+    return buy_all({"generate": job, **(beside or {})})
 
 
 def buy(job: Job, stage: str) -> int:
@@ -30,7 +36,7 @@ def buy(job: Job, stage: str) -> int:
 
 def buy_all(jobs: Mapping[str, Job], at_once: int = 1) -> int:
     """As `buy` for several jobs, by the names of their stages, of which `at_once` have their teacher up together. Jobs
-    of one teacher are done one after the other while it is up."""
+    of one server are done one after the other while it is up."""
     # One model may be there under two names: it is asked under the first.
     different = {job.keys: stage for stage, job in reversed(list(jobs.items()))}
     lacking = {stage: total for stage, job in jobs.items()
@@ -40,9 +46,9 @@ def buy_all(jobs: Mapping[str, Job], at_once: int = 1) -> int:
 
 async def _buy_all(jobs: Mapping[str, Job], lacking: Mapping[str, int], at_once: int) -> int:
     room = asyncio.Semaphore(at_once)
-    by_teacher: dict[str, list[str]] = {}
+    by_server: dict[Any, list[str]] = {}
     for stage in lacking:
-        by_teacher.setdefault(jobs[stage].keys[0], []).append(stage)
+        by_server.setdefault(getattr(jobs[stage].teacher, "engine", jobs[stage].keys[0]), []).append(stage)
 
     async def one(stages: list[str]) -> int:
         async with room:
@@ -50,14 +56,14 @@ async def _buy_all(jobs: Mapping[str, Job], lacking: Mapping[str, int], at_once:
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(stages)) for stages in by_teacher.values()]
+            tasks = [group.create_task(one(stages)) for stages in by_server.values()]
     except ExceptionGroup as errors:  # the first one stopped the others; a user is told one sentence
         raise errors.exceptions[0] from None
     return sum(task.result() for task in tasks)
 
 
 async def _buy(jobs: Mapping[str, Job], totals: Mapping[str, int]) -> int:
-    """The jobs of one teacher."""
+    """The jobs of one teacher, or of teachers that differ in their sampling alone and so can share its servers."""
     stage, first = next(iter(jobs.items()))
     meter = Meter(first)
     if meter.reached():
@@ -68,9 +74,11 @@ async def _buy(jobs: Mapping[str, Job], totals: Mapping[str, int]) -> int:
         async with first.teacher as teacher:
             first.run.note_time(stage, "start the teacher", time.perf_counter() - started, rows=1)
             for name, job in jobs.items():
-                truncation.check_started(teacher, job.options)
-                buyers.append(Buyer(job, teacher, meter if job is first else Meter(job), Progress(name, totals[name])))
-                await _ask(job, buyers[-1], name)
+                async with _started(job, first, teacher) as asked:
+                    truncation.check_started(asked, job.options)
+                    mine = meter if job is first else Meter(job)
+                    buyers.append(Buyer(job, asked, mine, Progress(name, totals[name])))
+                    await _ask(job, buyers[-1], name)
     finally:
         meter.note_gpus(at_once=True)
     for buyer in buyers:
@@ -78,6 +86,17 @@ async def _buy(jobs: Mapping[str, Job], totals: Mapping[str, int]) -> int:
         if buyer.ending:
             raise buyer.ending
     return sum(buyer.progress.traces for buyer in buyers)
+
+
+@contextlib.asynccontextmanager
+async def _started(job: Job, first: Job, teacher: Any) -> AsyncIterator[Any]:
+    """The job's teacher: the one that is up, or one of another sampling that uses its servers."""
+    if job.keys[0] == first.keys[0]:
+        yield teacher
+    else:
+        job.teacher.join(teacher)  # type: ignore[attr-defined]  # it has an engine
+        async with job.teacher as other:
+            yield other
 
 
 async def _ask(job: Job, buyer: Buyer, stage: str) -> None:

@@ -23,16 +23,16 @@ def load(run: Run) -> None:
     """Load the recipe's problems (part `train`) and its held-out ones (part `evaluate`)."""
     screened = screen.screens_problems(run.recipe)
     with run.timed("load") as counts:
-        counts["rows"] = sum(_load_part(run, spec, "loaded" if screened else "train") for spec in run.recipe.problems)
+        counts["rows"] = sum(load_part(run, spec, "loaded" if screened else "train") for spec in run.recipe.problems)
         if run.recipe.evaluate:
-            counts["rows"] += sum(_load_part(run, spec, "evaluate") for spec in run.recipe.evaluate.problems)
+            counts["rows"] += sum(load_part(run, spec, "evaluate") for spec in run.recipe.evaluate.problems)
     if screened:
         screen.problems(run)
     _refuse_overlap(run)
 
 
-def _load_part(run: Run, spec: Plugin, part: str) -> int:
-    """Returns how many problems are new to the lake."""
+def load_part(run: Run, spec: Plugin, part: str) -> int:
+    """Make the problems of a source members of a part of the run; returns how many are new to the lake."""
     source = plugins.bind("source", spec.plugin, spec.params)
     new = found = 0
     try:

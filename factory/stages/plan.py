@@ -2,9 +2,10 @@
 problems' hashes; with it, each problem is asked until enough distinct right traces are there or more is hopeless.
 
 A problem goes on while its pass rate may lie between `low` and `high`: it is given up when a Beta(1/2, 1/2) prior
-(Jeffreys) with the judged samples puts the rate below `low`, or above `high`, with the recipe's certainty. As many of
-its samples are in flight as could still be needed if all were right; only when nothing else is left to ask, as many as
-it takes at its pass rate, and those that are no longer needed are called off.
+(Jeffreys) with the judged samples puts the rate below `low`, or above `high`, with the recipe's certainty. The first
+`always` samples are wanted in any case. As many of its samples are in flight as could still be needed if all were
+right; only when nothing else is left to ask, as many as it takes at its pass rate, and those that are no longer needed
+are called off.
 """
 
 import math
@@ -46,6 +47,8 @@ class Asked:
         """What `done` should be."""
         if rule is None or self.problem.verifier == "majority":  # a vote judges, when all are there
             return False
+        if any(sample < rule.always for sample in (*self.todo, *self.flying)):
+            return False
         return len(self.right) >= rule.correct or (self.judged >= rule.least and self._outside(rule))
 
     def _outside(self, rule: Adaptive) -> bool:
@@ -62,7 +65,8 @@ class Asked:
         missing = float(rule.correct - len(self.right))
         if tail and self.judged and not self.unjudged:  # what waits for a verdict is no reason to buy more
             missing /= (self.passed + 0.5) / (self.judged + 1)
-        return max(0, min(len(self.todo), math.ceil(missing) - len(self.flying) - self.unjudged))
+        needed = min(len(self.todo), math.ceil(missing) - len(self.flying) - self.unjudged)
+        return max(needed, sum(sample < rule.always for sample in self.todo))
 
 
 class Plan:

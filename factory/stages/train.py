@@ -15,15 +15,31 @@ from factory.stages.emit import dataset_folder
 
 
 def train(run: Run) -> dict[str, Path]:
-    """Train what lacks; returns student name -> model folder. A student whose dataset is empty is left out, aloud."""
+    """Train what lacks; returns student name -> model folder. A student whose dataset is empty is left out, aloud.
+
+    Students of datasets that a student makes are trained in that student's run (`factory.stages.on_policy`).
+    """
     made: dict[str, Path] = {}
-    for spec in run.recipe.students:
+    own = {dataset.name for dataset in run.recipe.datasets if dataset.policy}
+    for spec in [student for student in run.recipe.students if student.dataset not in own]:
         base = made.get(spec.base) or (None if _is_student(run, spec.base) else Path(spec.base))
         if base is None:
             _say_left_out(spec, f"its base '{spec.base}' was not trained")
         elif model := _train_one(run, spec, base):
             made[spec.name] = model
     return made
+
+
+def trained(run: Run) -> dict[str, Path]:
+    """The newest model folder of each student that this run has trained."""
+    rows = run.lake.rows("""SELECT name, path FROM students WHERE run_id = $1
+        QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1""", [run.id])
+    return {row["name"]: run.lake.folder / row["path"] for row in rows}
+
+
+def only_scores(spec: StudentSpec) -> bool:
+    """Whether what is trained writes no text and gives scores, as a reward model does."""
+    return bool(getattr(plugins.module("student", spec.trainer.plugin), "SCORES", False))
 
 
 def _is_student(run: Run, name: str) -> bool:

@@ -7,15 +7,13 @@ The steps of the trace are its attempts and what was said about each. An attempt
 repair: `status` by the public tests with the `verdict`, the `reason` and the verdict of each test.
 """
 
-import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from factory.protocols import Ask, UserError
 from factory.records import Completion, Message, Problem, Step, canonical
+from factory.strategies._again import judged, whole
 from verifiers.code.public import public_part, shown
-from verifiers.pool import Case, Pool
 from verifiers.verdict import Verdict
 
 VERSION = 1
@@ -40,10 +38,10 @@ async def repair(problem: Problem, ask: Ask, *, attempts: int = 3, feedback: str
     steps: list[Step] = []
     while True:
         answers.append(await ask(messages))
-        verdict = await asyncio.to_thread(_judged, answers[-1].response, public, timeout, memory_mb)
+        verdict = await _judged(answers[-1].response, public, timeout, memory_mb)
         steps.append(_attempt(steps, answers[-1], verdict))
         if verdict.status != "wrong" or len(answers) == attempts:
-            return _all(answers, steps)
+            return whole(answers, steps)
         told = feedback.replace("{reason}", verdict.reason).replace("{test}", shown(public, _first_failed(verdict)))
         steps.append(Step(len(steps), "feedback", told, parent=len(steps) - 1))
         messages += [{"role": "assistant", "content": answers[-1].raw}, {"role": "user", "content": told}]
@@ -59,26 +57,10 @@ def _check(problem: Problem, attempts: int, feedback: str) -> None:
                         "verifier code_tests, or the strategy sample")
 
 
-_idle: dict[tuple[float, int], list[Pool]] = {}
-"""Processes with their sandboxes that wait for the next attempt, by their limits: a start costs more than most runs.
-They are as many as there were attempts at once, in the threads of one event loop, and end with this process."""
-
-
-def _judged(response: str, public: str, timeout: float, memory_mb: int) -> Verdict:
-    """In a process that can be killed, which has a sandbox of its own."""
+async def _judged(response: str, public: str, timeout: float, memory_mb: int) -> Verdict:
     if not public:
         return Verdict("undecided", reason="the problem has no public tests")
-    waiting = _idle.setdefault((timeout, memory_mb), [])
-    try:
-        pool = waiting.pop()
-    except IndexError:
-        pool = Pool(1, timeout, memory_mb)
-    try:
-        [verdict] = pool.map([Case("code_tests", response, public)])
-    except RuntimeError as error:  # no process can be started: what was answered is not lost for that
-        return Verdict("undecided", reason=str(error))
-    waiting.append(pool)
-    return verdict
+    return await judged("code_tests", response, public, timeout, memory_mb)
 
 
 def _attempt(before: Sequence[Step], answer: Completion, verdict: Verdict) -> Step:
@@ -90,12 +72,3 @@ def _attempt(before: Sequence[Step], answer: Completion, verdict: Verdict) -> St
 def _first_failed(verdict: Verdict) -> int:
     words = json.loads(verdict.detail)["tests"]
     return next((number for number, word in enumerate(words) if word != "passed"), 0)
-
-
-def _all(answers: Sequence[Completion], steps: Sequence[Step]) -> Completion:
-    """The last answer with the tokens of all: what was bought."""
-    thinking = [a.thinking_tokens for a in answers]
-    return replace(
-        answers[-1], steps=tuple(steps), prompt_tokens=sum(a.prompt_tokens for a in answers),
-        completion_tokens=sum(a.completion_tokens for a in answers),
-        thinking_tokens=None if None in thinking else sum(t or 0 for t in thinking))

@@ -82,6 +82,15 @@ class VllmServer(Tokens):
         return self._openai(self.attach, 0.0).room() if self.attach else self.options.room
 
     @property
+    def engine(self) -> Any:
+        """Teachers of one engine may share its servers, whatever their sampling: the later ones `join` the first."""
+        return self.options, self.replicas, tuple(self.attach)
+
+    def join(self, other: "VllmServer") -> None:
+        """Use the servers that `other` has started, for as long as they are up."""
+        self.attach = other.attach or [server.base_url for server in other.servers]
+
+    @property
     def gpus(self) -> int:
         """How many GPUs its own servers take."""
         return 0 if self.attach else self.replicas * self.options.gpus

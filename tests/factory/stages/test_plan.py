@@ -145,3 +145,16 @@ def test_the_beta_function_is_that_of_the_tables() -> None:
     assert beta_cdf(0.9, 3, 1) == pytest.approx(0.9**3)
     assert [beta_cdf(x, 2, 2) for x in (0.0, 1.0)] == [0.0, 1.0]
     assert beta_cdf(0.5, 300, 300) == pytest.approx(0.5)
+
+
+def test_the_first_samples_are_asked_in_any_case_and_more_only_until_one_is_right() -> None:
+    easy, hard = asked("easy", 6), asked("hard", 6)
+    made = plan(easy, hard, complete=True, always=2, correct=1, least=6, low=0.0, high=1.0)
+    assert launch(made) == [0, 1, 0, 1]
+    assert answer(made, easy.problem, 0, "correct") == [], "the second one goes on"
+    answer(made, easy.problem, 1, "wrong")
+    for sample in range(6):
+        answer(made, hard.problem, sample, "wrong")
+        launch(made)
+    assert made.empty
+    assert (easy.judged, hard.judged) == (2, 6)
