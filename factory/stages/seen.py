@@ -8,6 +8,7 @@ from factory.lake import now
 from factory.overlap import Hit, Overlap, shared
 from factory.records import canonical, content_id
 from factory.run import Run
+from factory.stages import on_policy
 from factory.stages.decontaminate import LONG
 
 VERSION = 1
@@ -37,10 +38,11 @@ def seen(run: Run, student: str) -> set[str]:
 def _selections(run: Run, student: str) -> list[str]:
     """Of the datasets that the student, the one it started from, and so on, were trained on."""
     base = {spec.name: spec.base for spec in run.recipe.students}
+    runs = [run.id, *(own.id for own in on_policy.runs(run))]
     found, name = [], student
     while name in base:
         found.append(run.lake.value("""SELECT d.selection FROM students s JOIN datasets d ON d.id = s.dataset
-            WHERE s.run_id = $1 AND s.name = $2 ORDER BY s.created DESC""", [run.id, name]))
+            WHERE s.run_id IN (SELECT unnest($1)) AND s.name = $2 ORDER BY s.created DESC""", [runs, name]))
         name = base[name]
     return sorted({selection for selection in found if selection})
 
