@@ -20,8 +20,9 @@ KNOWN = (
     (r"\bllama-?2-\d | \bcodellama", "Meta, Llama 2 Community License of 2023-07-18: no training of other models"),
     (r"\bqwen-(1_8|7|14|72)b", "Alibaba, Tongyi Qianwen License of 2023-08-03: no training of other models"),
 )
-"""(regular expression over the host or the model's name, what its terms of that date say), as known in 2025. Models of
-open weights whose licences allow it (gpt-oss, Llama 3.1 and later, Qwen2 and later, DeepSeek) are not in it."""
+"""(regular expression over the host or the model's name, what its terms of that date say), from memory in 2025 and not
+compared with the pages since: read the terms themselves before you rely on them. Models of open weights whose licences
+allow it (gpt-oss, Llama 3.1 and later, Qwen2 and later, DeepSeek) are not in it."""
 
 
 def known(identity: Mapping[str, Any]) -> str:

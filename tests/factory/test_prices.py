@@ -51,6 +51,6 @@ def test_an_old_price_is_used_with_a_warning() -> None:
 
 def test_every_entry_of_the_table_is_whole_and_none_stands_twice() -> None:
     rows = tomllib.loads((Path(prices.__file__).parent / "prices.toml").read_text())["price"]
-    assert all(set(row) == {"model", "host", "date", "input", "cached_input", "output"} for row in rows)
+    assert all(set(row) == {"model", "host", "date", "input", "cached_input", "output", "source"} for row in rows)
     assert all(0 < row["cached_input"] <= row["input"] <= row["output"] for row in rows)
     assert len({(row["model"], row["host"]) for row in rows}) == len(rows)
