@@ -87,9 +87,10 @@ def boxes(text: str) -> list[str]:
 
 
 def _boxes(text: str) -> list[_Box]:
+    first = min((at for at in (text.find(r"\boxed"), text.find(r"\fbox")) if at >= 0), default=len(text))
     open_at: list[tuple[int, int] | None] = []  # (start, inside) of a box, None for a brace
     found: list[_Box] = []
-    for token in _BRACES.finditer(text):
+    for token in _BRACES.finditer(text, text.rfind("\n", 0, first) + 1 if first < len(text) else first):
         if token[0] == "{":
             open_at.append(None)
         elif token[0] == "}":
@@ -168,7 +169,7 @@ _SENTENCE_END = re.compile(
 def _from_phrase(text: str) -> Answer | None:
     """What follows the last marker. A marker with nothing behind it counts as not there."""
     answer = None
-    for marker in _MARKER.finditer(text):
+    for marker in _MARKER.finditer(text, _first_marker(text)):
         if line := text[marker.end() : marker.end() + _LONGEST].strip():
             answer = line
     if not answer:
@@ -182,6 +183,17 @@ def _from_phrase(text: str) -> Answer | None:
     balanced = sentence.count("**") % 2 == 0
     return Answer(_formula(sentence) or sentence.strip(" " if balanced else " *"), "phrase")
 
+
+def _first_marker(text: str) -> int:
+    """The beginning of the first line that may hold a marker: a search for words is quicker than one for markers."""
+    small = text.lower()
+    if len(small) != len(text):  # places differ
+        return 0
+    first = min((at for word in _MARKS if (at := small.find(word)) >= 0), default=len(text))
+    return small.rfind("\n", 0, first) + 1 if first < len(text) else first
+
+
+_MARKS = ("answer", "答案", "####", "option", "choice")
 
 _CODE = re.compile(r"`([^`\n]*\d[^`\n]*)`(?=\*\*)")  # **`77`**
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*(?!\s*[:：])")

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from factory.measures.words import Reading, read
 from factory.measures.words import prepare as prepare
-from factory.measures.words import repeats, split
 from factory.records import Problem, Trace
 
 VERSION = 1
@@ -30,7 +30,8 @@ class _Loop(NamedTuple):
 def loop(problem: Problem, trace: Trace, *, of: Literal["length", "period", "times", "end"] = "length") -> float:
     """0 without a loop. `of` the longest: its `length` in bytes, the `period` in bytes, how many `times` round it went;
     or `end`: the length of the longest loop that lasts to the end of the text."""
-    found = _loops(trace.completion.raw)
+    reading, index = read(trace.completion.raw)
+    found = _loops(reading).get(index, [])
     if of == "end":
         return float(max((one.length for one in found if one.at_end), default=0))
     longest = max(found, default=None)
@@ -40,19 +41,19 @@ def loop(problem: Problem, trace: Trace, *, of: Literal["length", "period", "tim
 
 
 @lru_cache(maxsize=2)
-def _loops(text: str) -> list[_Loop]:
-    found, words = repeats(text, _PIECES), split(text)
-    if not len(found.places):
-        return []
-    back = np.zeros(found.of + 2, np.int32)  # with a place before and one behind, which are in no loop
-    back[found.places + 1] = found.back
+def _loops(reading: Reading) -> dict[int, list[_Loop]]:
+    """The loops of each text that has one."""
+    back = np.zeros(len(reading.codes) + 2, np.int32)  # with a place before and one behind, which are in no loop
+    back[1:-1] = reading.again(_PIECES).back
     first = (back[1:] != back[:-1]).nonzero()[0]
     period, size = back.take(first[:-1] + 1), first[1:] - first[:-1]
     turns = ((period > 0) & (size + _PIECES - 1 >= (_TIMES - 1) * period)).nonzero()[0]
-    if not len(turns):
-        return []
     begin, end, period = first[turns] - period[turns], first[turns] + size[turns] + _PIECES - 2, period[turns]
-    lengths = words.ends[end] - words.starts[begin]
-    at_end = end >= len(words.codes) - 1 - _BEHIND
-    return [_Loop(*one) for one in zip(lengths.tolist(), (lengths * period / (end - begin + 1)).tolist(),
-                                       at_end.tolist(), strict=True)]
+    lengths = reading.ends[end] - reading.starts[begin]
+    text = np.searchsorted(reading.bounds, begin, "right") - 1
+    at_end = end >= np.array(reading.bounds).take(text + 1) - 1 - _BEHIND
+    found: dict[int, list[_Loop]] = {}
+    for index, *one in zip(text.tolist(), lengths.tolist(), (lengths * period / (end - begin + 1)).tolist(),
+                           at_end.tolist(), strict=True):
+        found.setdefault(index, []).append(_Loop(*one))
+    return found

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.measures.words import grams
+from factory.measures.words import grams, read
 from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 
@@ -20,20 +20,20 @@ def prompt_copied(problem: Problem, trace: Trace, *, n: int = 8) -> float:
     """0 for a prompt of fewer than `n` pieces (words, numbers, signs)."""
     if n < 1:
         raise ValueError(f"prompt_copied needs n of 1 or more, not {n}")
-    asked, likely, shift = _asked(problem.prompt, n)
-    if not asked:
+    asked = _asked(problem.prompt, n)
+    reading, index = read(trace.completion.raw)
+    first, behind = reading.range(index, n)
+    if not len(asked) or behind == first:
         return 0.0
-    said = grams(trace.completion.raw, n)
-    there = asked.intersection(said[likely.take(said >> shift, mode="clip").nonzero()[0]].tolist())
-    return len(there) / len(asked)
+    said = reading.ordered(n)
+    wanted = asked + np.uint64(first)
+    found = said.take(said.searchsorted(wanted), mode="clip") - wanted  # what is before them wraps to a great number
+    return np.count_nonzero(found < behind - first) / len(asked)
 
 
 @lru_cache(maxsize=2048)  # the traces of one problem
-def _asked(prompt: str, n: int) -> tuple[frozenset[int], NDArray[np.bool_], np.uint32]:
-    """The prompt's grams, and which first bits of a gram are worth a look: no sort of a long text."""
-    found = grams(prompt, n)
-    width = min(6 + len(found).bit_length(), 16)  # about one place in 64 is taken
-    shift = np.uint32(32 - width)
-    likely = np.zeros(1 << width, bool)
-    likely[found >> shift] = True
-    return frozenset(found.tolist()), likely, shift
+def _asked(prompt: str, n: int) -> NDArray[np.uint64]:
+    """The prompt's grams, each once, as `Reading.ordered` has them with the place 0."""
+    found = np.array(list(set(grams(prompt, n).tolist())), np.uint64) << np.uint64(32)
+    found.sort()
+    return found

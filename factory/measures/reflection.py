@@ -4,7 +4,7 @@ A feature of style and nothing more: a trace that says "let me check" is not the
 "reflect" at step 0 and it seldom mends anything). English only. `verification` counts checking alone.
 """
 
-from factory.measures.words import Spotter, split
+from factory.measures.words import Spotter, read
 from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 
@@ -22,5 +22,6 @@ _LOOKS_BACK = Spotter(
 
 
 def reflection(problem: Problem, trace: Trace) -> float:
-    words = split(trace.completion.raw).blank_separated
+    reading, index = read(trace.completion.raw)
+    words = reading.blank_separated[index]
     return 1000 * _LOOKS_BACK.count(trace.completion.raw) / words if words else 0.0

@@ -13,8 +13,10 @@ VERSION = 1
 
 
 def repeated_line(problem: Problem, trace: Trace, *, characters: int = 20, times: int = 5) -> float:
-    lines = [line for line in trace.completion.raw.split("\n") if len(line) >= characters]
-    if len(lines) - len(set(lines)) < times - 1:  # most traces
+    lines = trace.completion.raw.split("\n")
+    blank = lines.count("") if characters > 0 else 0
+    if len(lines) - len(set(lines)) < max(blank, 1) + times - 2:  # most traces
         return 0.0
+    lines = [line for line in lines if len(line) >= characters]
     most = max(Counter(lines).values(), default=0)
     return most / len(lines) if most >= max(times, 1) else 0.0

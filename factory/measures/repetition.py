@@ -5,7 +5,7 @@ being a word, a number or a sign (`words`); case does not count. `loop` says whe
 """
 
 from factory.measures.words import prepare as prepare
-from factory.measures.words import repeats
+from factory.measures.words import read
 from factory.records import Problem, Trace
 
 VERSION = 2
@@ -15,5 +15,6 @@ def repetition(problem: Problem, trace: Trace, *, n: int = 8) -> float:
     """0 for a text of no more than `n` pieces. `n`: pieces in a gram; under 5 or so it counts ordinary phrases."""
     if n < 1:
         raise ValueError(f"repetition needs n of 1 or more, not {n}")
-    found = repeats(trace.completion.raw, n)
-    return len(found.places) / found.of if found.of else 0.0
+    reading, index = read(trace.completion.raw)
+    first, behind = reading.range(index, n)
+    return reading.again(n).counts[index] / (behind - first) if behind > first else 0.0

@@ -4,16 +4,12 @@ A span is `<think>…</think>` in the text as it came; one without its opening (
 off) counts too. R1's format reward asks for exactly one (DeepSeek-R1 2025, §2.2.2).
 """
 
-from factory.measures.words import encoded
 from factory.records import Problem, Trace
 from factory.thoughts import CLOSE, OPEN
 
 VERSION = 1
 
-_OPEN, _CLOSE = OPEN[:-1].encode(), CLOSE[:-1].encode()
-
-
 def thinking_spans(problem: Problem, trace: Trace) -> float:
-    before = encoded(trace.completion.raw).split(b">")[:-1]  # one search for both tags, and for a single byte
-    opened, closed = sum(part.endswith(_OPEN) for part in before), sum(part.endswith(_CLOSE) for part in before)
+    raw = trace.completion.raw
+    opened, closed = raw.count(OPEN), raw.count(CLOSE)
     return float(max(opened, closed) if opened or closed else bool(trace.completion.thinking))

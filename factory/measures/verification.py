@@ -4,7 +4,7 @@ The verification behaviour of Gandhi et al. 2025 ("Cognitive behaviors that enab
 and not by a judge: a feature of style, which says nothing about whether the check was made or was right. English only.
 """
 
-from factory.measures.words import Spotter, split
+from factory.measures.words import Spotter, read
 from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 
@@ -21,5 +21,6 @@ _CHECKS = Spotter(
 
 
 def verification(problem: Problem, trace: Trace) -> float:
-    words = split(trace.completion.raw).blank_separated
+    reading, index = read(trace.completion.raw)
+    words = reading.blank_separated[index]
     return 1000 * _CHECKS.count(trace.completion.raw) / words if words else 0.0

@@ -7,7 +7,7 @@ Pieces and grams are known by 32-bit codes: of a text of 100,000 pieces about on
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -22,10 +22,11 @@ _BLANK, _SIGN, _LETTER = 0, 1, 2
 
 _KIND = bytes(_LETTER if byte >= 128 or chr(byte).isalnum() else _SIGN if 32 < byte < 127 else _BLANK
               for byte in range(256))
+_FOLD = bytes(range(256)).lower()  # half of what `lower` takes
 _MASK = np.array([(1 << 8 * size) - 1 for size in range(9)], dtype=np.uint64)
 _MIX, _STIR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _BASE = 0x9E3779B1
-_PLACE = np.uint64((1 << 32) - 1)
+PLACE = np.uint64((1 << 32) - 1)
 
 
 class Words(NamedTuple):
@@ -39,11 +40,11 @@ class Words(NamedTuple):
     """How many words there are between blanks."""
 
 
-class _Reading:
+class Reading:
     """Several texts as arrays at once: of a short text, numpy's calls would cost more than what they do."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.encoded = [encoded(text) for text in texts]
+        self.encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
         raw = b"\n".join(self.encoded)
         kinds = np.frombuffer(bytearray((b" " + raw + b" ").translate(_KIND)), np.uint8)
         if b"\xe2" in raw:
@@ -51,49 +52,109 @@ class _Reading:
         turns, inked = kinds[1:] != kinds[:-1], kinds.astype(bool)
         self._words = turns & ~inked[:-1]  # where one begins that stands between blanks
         starts, ends = (turns & inked[1:]).nonzero()[0], (turns & inked[:-1]).nonzero()[0]
-        self._folded = raw.lower()
-        self._starts, self._ends = _cut(starts, ends)
-        self._codes = _codes(self._folded, self._starts, self._ends - self._starts)
-        self._places = [0, *accumulate(len(one) + 1 for one in self.encoded)]
-        self._bounds: list[int] = np.searchsorted(self._starts, self._places).tolist()
-        self._grams: dict[int, Codes] = {1: self._codes}
+        self.folded = raw.translate(_FOLD)
+        self.starts, self.ends = _cut(starts, ends)
+        self.codes = _codes(self.folded, self.starts, self.ends - self.starts)
+        self.places = [0, *accumulate(len(one) + 1 for one in self.encoded)]
+        """Where each text begins in `folded`, and one place more."""
+        self.bounds: list[int] = np.searchsorted(self.starts, self.places).tolist()
+        """The number of each text's first piece, and one number more."""
+        self._grams: dict[int, Codes] = {1: self.codes}
+        self._ordered: dict[int, NDArray[np.uint64]] = {}
+        self._again: dict[int, Again] = {}
+        self.spotted: dict[object, list[int]] = {}
+
+    @cached_property
+    def blank_separated(self) -> list[int]:
+        """How many words each text has between blanks."""
+        begins = np.searchsorted(self._words.nonzero()[0], self.places)
+        found: list[int] = np.diff(begins).tolist()
+        return found
 
     def words(self, index: int) -> Words:
-        mine = slice(self._bounds[index], self._bounds[index + 1])
-        words = np.count_nonzero(self._words[self._places[index]:self._places[index + 1]])
-        return Words(self._folded, self._starts[mine], self._ends[mine], self._codes[mine], int(words))
+        mine = slice(self.bounds[index], self.bounds[index + 1])
+        return Words(self.folded, self.starts[mine], self.ends[mine], self.codes[mine], self.blank_separated[index])
 
     def grams(self, index: int, n: int) -> Codes:
+        """One code for every `n` pieces of a text that follow each other."""
+        first, behind = self.range(index, n)
+        return self._every_gram(n)[first:behind]
+
+    def range(self, index: int, n: int) -> tuple[int, int]:
+        """The pieces of a text at which a gram begins: the first, and the one behind the last."""
+        first, behind = self.bounds[index], self.bounds[index + 1]
+        return first, max(first, behind - n + 1)
+
+    def _every_gram(self, n: int) -> Codes:
         if n not in self._grams:
-            self._grams[n] = _grams(self._codes, n)
-        first, behind = self._bounds[index], self._bounds[index + 1]
-        return self._grams[n][first:max(first, behind - n + 1)]
+            self._grams[n] = _grams(self.codes, n)
+        return self._grams[n]
+
+    def ordered(self, n: int) -> NDArray[np.uint64]:
+        """Each gram's code and, in the lower 32 bits, its place: one sort brings equal grams together, in order.
+
+        Grams that reach over the end of a text are among them.
+        """
+        if n not in self._ordered:
+            codes = self._every_gram(n)
+            found = np.arange(len(codes), dtype=np.uint64)
+            found.view(np.uint32)[1::2] = codes
+            found.sort()
+            self._ordered[n] = found
+        return self._ordered[n]
+
+    def again(self, n: int) -> "Again":
+        if n not in self._again:
+            self._again[n] = _again(self, n)
+        return self._again[n]
 
 
-_prepared: dict[str, tuple[_Reading, int]] = {}
+class Again(NamedTuple):
+    """Grams that stood in their text before. `back`: by place, how many pieces before it was, 0 for what is new.
+    `counts`: how many there are in each text."""
+
+    back: NDArray[np.int32]
+    counts: list[int]
+
+
+def _again(reading: Reading, n: int) -> Again:
+    ordered, bounds = reading.ordered(n), np.array(reading.bounds)
+    same = ((ordered[1:] ^ ordered[:-1]) <= PLACE).nonzero()[0]
+    places = (ordered.take(same + 1) & PLACE).astype(np.int64)
+    before = (ordered.take(same) & PLACE).astype(np.int64)
+    text = np.searchsorted(bounds, places, "right")  # one more than its index
+    inside = (before >= bounds.take(text - 1)) & (places + n <= bounds.take(text, mode="clip"))
+    places, text = places[inside], text[inside]
+    back = np.zeros(len(reading.codes), np.int32)
+    back[places] = places - before[inside]
+    return Again(back, np.bincount(text, minlength=len(bounds) + 1)[1:].tolist())
+
+
+_prepared: dict[str, tuple[Reading, int]] = {}
 
 
 def prepare(texts: Sequence[str]) -> None:
     """Read texts together whose measures will be asked for next; 100,000 characters or so, which stay in the cache."""
-    reading = _Reading(texts)
+    reading = Reading(texts)
     _prepared.clear()
     _prepared.update((text, (reading, index)) for index, text in enumerate(texts))
 
 
 @lru_cache(maxsize=2)  # the measures of one trace follow each other, and each would do the same again
+def read(text: str) -> tuple[Reading, int]:
+    """Where `text` was read: the reading, and its number there."""
+    return _prepared.get(text) or (Reading([text]), 0)
+
+
+@lru_cache(maxsize=2)
 def encoded(text: str) -> bytes:
     reading, index = _prepared.get(text, (None, 0))
     return reading.encoded[index] if reading else text.encode("utf-8", "surrogatepass")
 
 
 @lru_cache(maxsize=2)
-def _read(text: str) -> tuple[_Reading, int]:
-    return _prepared.get(text) or (_Reading([text]), 0)
-
-
-@lru_cache(maxsize=2)
 def split(text: str) -> Words:
-    reading, index = _read(text)
+    reading, index = read(text)
     return reading.words(index)
 
 
@@ -146,28 +207,34 @@ def _chained(first: Codes, size: int, second: Codes) -> Codes:
 
 def grams(text: str, n: int) -> Codes:
     """One code for every `n` pieces that follow each other."""
-    reading, index = _read(text)
+    reading, index = read(text)
     return reading.grams(index, n)
 
 
-class Repeats(NamedTuple):
-    """The grams of a text that stood there before: their places, and how many pieces before it was. `of`: all grams."""
+def pieces_between(whole: str, part: str, ends: Sequence[int]) -> list[int]:
+    """How many pieces `part` has up to each of its places `ends`, each counted from the one before.
 
-    places: Ints
-    back: Ints
-    of: int
+    Where `part` stands in `whole`, the reading of that is used, which is there already.
+    """
+    at = whole.find(part[:_HEAD])
+    if at < 0 or not whole.startswith(part, at):
+        whole, at = part, 0
+    reading, index = read(whole)
+    begin = reading.places[index]
+    places = [begin + _bytes(whole, at + end) for end in (0, *ends)]
+    found = np.searchsorted(reading.starts, places)
+    if at and found[0] and reading.ends[found[0] - 1] > places[0]:  # it begins amid a run, of which it has the rest
+        found[0] -= 1
+    sizes: list[int] = np.diff(found).tolist()
+    return sizes
 
 
-@lru_cache(maxsize=2)
-def repeats(text: str, n: int) -> Repeats:
-    # Code and place in one number: one sort brings equal grams together, in order.
-    codes = grams(text, n)
-    found = np.arange(len(codes), dtype=np.uint64)
-    found.view(np.uint32)[1::2] = codes
-    found.sort()
-    again = ((found[1:] ^ found[:-1]) <= _PLACE).nonzero()[0]
-    places = (found[again + 1] & _PLACE).astype(np.int64)
-    return Repeats(places, places - (found[again] & _PLACE).astype(np.int64), len(found))
+_HEAD = 64  # characters by which a part is found
+
+
+def _bytes(text: str, end: int) -> int:
+    """Bytes of the first `end` characters."""
+    return end if text.isascii() else len(text[:end].encode("utf-8", "surrogatepass"))
 
 
 TOP = np.uint32(16)
@@ -178,10 +245,10 @@ _anchors = np.zeros(1 << 16, np.uint8)  # by the code's first bits, a bit for ea
 
 
 @lru_cache(maxsize=2)
-def _anchored(text: str) -> tuple[Ints, NDArray[np.uint8]]:
+def _anchored(reading: Reading) -> tuple[Ints, NDArray[np.uint8]]:
     """Which pieces are an anchor of a spotter, and of which ones."""
-    found = _anchors.take(split(text).codes >> TOP, mode="clip")
-    places = found.nonzero()[0]
+    found = _anchors.take(reading.codes >> TOP, mode="clip")
+    places = (found != 0).nonzero()[0]  # of booleans, which is quick
     return places, found[places]
 
 
@@ -201,7 +268,15 @@ class Spotter:
         _anchored.cache_clear()
 
     def count(self, text: str) -> int:
-        words, match = split(text), self._pattern.match
-        places, of = _anchored(text)
-        likely = places[(of & self._bit).nonzero()[0]]
-        return len([1 for place in words.starts.take(likely).tolist() if match(words.folded, place)])
+        reading, index = read(text)
+        if self not in reading.spotted:
+            reading.spotted[self] = self._counts(reading)
+        return reading.spotted[self][index]
+
+    def _counts(self, reading: Reading) -> list[int]:
+        """How often it stands in each text."""
+        folded, match = reading.folded, self._pattern.match
+        places, of = _anchored(reading)
+        likely = reading.starts.take(places[(of & self._bit).nonzero()[0]]).tolist()
+        found = [place for place in likely if match(folded, place)]
+        return np.diff(np.searchsorted(found, reading.places)).tolist() if found else [0] * len(reading.encoded)

@@ -1,8 +1,8 @@
 r"""Where a trace's solutions end, and the trace cut there: what `first_solution` and `diverse_solutions` share.
 
-By rule, where Chen et al. 2024 ask an LLM: a solution ends where an answer is stated and the text then starts over
-("Wait", "Let me check", "Alternatively", …), or where the text ends. Right is one whose answer is the trace's own,
-which the verifier found correct; the reference is not known here, so the stage verifies every cut again.
+A solution ends where an answer is stated and the text then starts over (`factory.solutions`), or where it ends. Right
+is one whose answer is the trace's own, which the verifier found correct; the reference is not known here, so the stage
+verifies every cut again.
 """
 
 import re
@@ -12,17 +12,10 @@ from typing import NamedTuple
 
 from factory.records import Candidate, Pick
 from factory.selection import check_pairs, distinct
+from factory.solutions import starts_over
 
-VERSION = 1
+VERSION = 2
 
-_AGAIN = re.compile(
-    r"""(?: (?<=\n) | (?<=[.!?]\ ) )
-        (?= (?:(?:but|okay|ok|so|and|now|yes|hmm)[,.]*\ )*
-            (?: wait\b | hold\ on\b | alternatively\b | another\ (?:way|approach|method)\b | double[- ]check
-              | (?:let\ me|let['’]s|i(?:['’]ll|\ can|\ could|\ should|\ want\ to)|we\ (?:can|could))\ (?:just\ |also\ )?
-                (?:double[- ]?|re-?|cross-?)?(?:check|verify|confirm|try|do\ it|solve|think)
-              | to\ (?:verify|confirm|double[- ]check|check|be\ (?:sure|certain)|make\ sure)\b
-              | (?:verifying|checking|confirming|check)\b ))""", re.VERBOSE | re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _SAID = re.compile(r"\banswers?\s*(?:is|should be|would be|must be|[:=])\s*:?\s*"
                    r"([^\n]{1,200}?)(?:[.;!?](?=\s|\Z)|\n|\Z)", re.IGNORECASE)
@@ -39,7 +32,7 @@ class Solution(NamedTuple):
 
 def solutions(text: str, answer: str) -> list[Solution]:
     """The solutions of `text` in order; what comes behind the last stated answer is in none."""
-    borders = [0, *(found.start() for found in _AGAIN.finditer(text) if found.start()), len(text)]
+    borders = [0, *starts_over(text), len(text)]
     found: list[Solution] = []
     start = 0
     for end in borders[1:]:

@@ -11,7 +11,7 @@ from factory.records import Candidate, Pick
 from factory.selection._solutions import picks, solutions
 from factory.selection.diverse import alike, grams
 
-VERSION = 1
+VERSION = 2
 
 
 def diverse_solutions(candidates: Sequence[Candidate], *, per_problem: int = 1, over_longest: bool = False,

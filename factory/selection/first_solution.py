@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from factory.records import Candidate, Pick
 from factory.selection._solutions import picks, solutions
 
-VERSION = 1
+VERSION = 2
 
 
 def first_solution(candidates: Sequence[Candidate], *, per_problem: int = 1, reflection: bool = False,

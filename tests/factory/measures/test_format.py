@@ -1,9 +1,13 @@
 """The measures of form: spans, final answers, errors stored as answers, leaks, code, lengths."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tokenizers import Tokenizer
 
 from factory.measures.answer_only_in_thinking import answer_only_in_thinking
 from factory.measures.answers import response_of
@@ -15,7 +19,7 @@ from factory.measures.length import length
 from factory.measures.log_probability import log_probability
 from factory.measures.prompt_copied import prompt_copied
 from factory.measures.thinking_spans import thinking_spans
-from factory.measures.token_length import token_length
+from factory.measures.token_length import _counter, token_length
 from factory.measures.verification import verification
 from factory.records import Completion, Problem, Request, Trace
 from factory.thoughts import split
@@ -139,6 +143,35 @@ def test_length_can_be_that_of_a_part() -> None:
     text = trace("<think>abc</think>de")
     assert (length(PROBLEM, text), length(PROBLEM, text, of="thinking")) == (20, 3)
     assert length(PROBLEM, text, of="response") == 2
+
+
+@pytest.mark.parametrize(("quick", "expected"), [(lambda text: len(text) + 1, "slow"), (lambda text: 1 / 0, "slow"),
+                                                 (None, "quick")])
+def test_a_quick_tokenizer_is_believed_only_where_it_agrees(quick: Callable[[str], int] | None, expected: str,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Tokenizer.from_file(str(TEACHER / "tokenizer.json"))
+    asked: list[str] = []
+
+    class Quick:
+        def encode(self, text: str, special: bool) -> range:
+            asked.append(text)
+            return range(quick(text) if quick else len(slow.encode(text, add_special_tokens=special)))
+    fake = SimpleNamespace(Tokenizer=SimpleNamespace(from_json_str=lambda _: Quick()))
+    monkeypatch.setitem(sys.modules, "fastokens", fake)
+    _counter.cache_clear()
+    text = trace("Let me see: 2 + 3 = 5.")
+    assert token_length(PROBLEM, text, tokenizer=str(TEACHER)) == len(slow.encode(text.completion.raw))
+    assert (asked[-1] == text.completion.raw) == (expected == "quick")
+    _counter.cache_clear()
+
+
+def test_a_length_is_not_what_a_tokenizers_file_would_cut_or_fill_it_to(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(TEACHER / "tokenizer.json"))
+    tokenizer.enable_truncation(3)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    text = trace("one two three four five six")
+    whole = token_length(PROBLEM, text, tokenizer=str(TEACHER))
+    assert token_length(PROBLEM, text, tokenizer=str(tmp_path)) == whole > 3
 
 
 def test_token_length_is_counted_by_the_tokenizer_that_is_named() -> None:

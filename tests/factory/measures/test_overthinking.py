@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from factory.measures.overthinking import Solution, efficiency, overthinking
+from factory.measures.overthinking import Solution, _right, efficiency, overthinking
 from factory.records import Completion, Problem, Request, Trace
+from factory.solutions import starts_over
 from factory.thoughts import split
+from verifiers.math_equal import math_equal
 
 GOLD = Path(__file__).parents[4] / "shared" / "reference" / "gold_tests.json"
 PROBLEM = Problem("What is 2 + 3?", "5")
@@ -81,6 +83,30 @@ def test_the_first_right_answer_is_looked_for_and_none_gives_zero() -> None:
 
 def test_right_is_what_is_mathematically_equal() -> None:
     assert figures(r"<think>It is \boxed{\frac{1}{2}}.</think>x", reference="0.5")["outcome"] == 1
+
+
+@pytest.mark.parametrize(("text", "behind"), [
+    ("5. Wait, no.", ["Wait, no."]), ("It is 5.  Hmm, but wait", ["Hmm, but wait"]), ("5\nCheck it", ["Check it"]),
+    ("Wait", []), ("so wait, or wait.", []), ("5? OK, so let’s re-verify", ["OK, so let’s re-verify"]),
+    ("\n\nI thought. To be sure", ["To be sure"]), ("5! Using another way: 5", ["Using another way: 5"]),
+    ("é. WAIT", ["WAIT"]), ("5. Waiter", []), ("5.\tWait", []),
+])
+def test_a_text_starts_over_at_the_beginning_of_a_sentence_or_a_line(text: str, behind: list[str]) -> None:
+    assert [text[at:] for at in starts_over(text)] == behind
+
+
+@pytest.mark.parametrize("thinking", ["It is 5. Wait, so 2 + 3 = 5.", "é: 5. Wait, 思考 = 5.", "**5**. Wait, is it 5…"])
+def test_a_thinking_has_as_many_pieces_within_its_text_as_alone(thinking: str) -> None:
+    def pieces(raw: str, inside: str) -> float:
+        completion = Completion(inside, "5", raw, "stop")
+        return overthinking(PROBLEM, Trace(Request(PROBLEM.id, "{}", "{}", 0), completion), of="first_correct")
+    alone = pieces(thinking, thinking)
+    assert alone == pieces(f"é<think>{thinking}</think>5", thinking) == pieces("another text", thinking) > 0
+
+
+def test_whole_numbers_are_compared_as_math_equal_would() -> None:
+    numbers = ["0", "7", "-7", "12", "1200", "70", "999999999999999"]
+    assert all(_right(a, b) == (math_equal(rf"\boxed{{{a}}}", b).status == "correct") for a in numbers for b in numbers)
 
 
 @pytest.mark.parametrize("raw", ["", "no answer", "5", "<think>", "<think>It is 5.</think>"])
