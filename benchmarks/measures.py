@@ -61,7 +61,7 @@ def main() -> int:
             cpu, wall = min(once(chosen.folder, specs) for _ in range(3))
             rate = size(found) / cpu
             print(f"\n{label}, {len(specs)} measures of {len(found):,} traces, {size(found):.1f} MB: {rate:.1f} MB/s "
-                  f"of CPU time per core ({size(found) / wall:.1f} by the clock, at a load of {os.getloadavg()[0]:.1f}), "
+                  f"of CPU time per core ({size(found) / wall:.1f} by the clock, load {os.getloadavg()[0]:.1f}), "
                   f"target {TARGET:.0f}: {'met' if rate >= TARGET else 'MISSED'}")
         stage(found, every)
     return 0 if rate >= TARGET else 1
