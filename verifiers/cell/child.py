@@ -8,7 +8,6 @@ import _sitebuiltins
 import _socket
 import atexit
 import builtins
-import gc
 import os
 import resource
 import sys
@@ -82,10 +81,7 @@ def main(test: Message, descriptors: list[int], prepared: Prepared, bind: Callab
             dup2(descriptor, target, target < len(descriptors))  # those received are above 8: 0 to 8 were taken
         bind()
         closerange(len(descriptors) + (prepared.binary >= 0), 1 << 10)
-        for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-            _signal.signal(number, _signal.SIG_DFL)
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-        gc.enable()
         way = _WAYS.get(test["kind"], _script)
         begun[0] = 1
         if not prepared.code:

@@ -6,6 +6,7 @@ dumpable, and outside the test's Landlock domain. When it ends, the kernel ends 
 
 import _socket
 import contextlib
+import gc
 import json
 import mmap
 import os
@@ -14,6 +15,7 @@ import select
 import signal
 import struct
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from verifiers.cell import child, kernel
@@ -22,6 +24,9 @@ LOADER = "/lib64/ld-linux-x86-64.so.2"  # without it no binary starts; it is no 
 GRACE = 1.2  # a test is ended at this multiple of its limits, so that one just over is told from one far over
 STARVED = 5.0  # and at this multiple of its wall limit though it only waited for a processor
 WATCH_SECONDS = 0.02  # between two looks at the memory of a family of processes
+
+# What outcome.Report reads, as JSON; the module for it would write to thirty pages more a test.
+REPORT = (b'{"begun": %d, "status": %d, "cpu_s": %f, "wall_s": %f, "killed": "%s", "rss_kb": %d, "grown_kb": %d}')
 
 Message = dict[str, Any]
 
@@ -54,8 +59,12 @@ class Job:
         self._landlock = self._rules(isolated) if request["mode"] != "none" else None
         self._lower_limits()
         self._prepared = child.prepare(request, self._program)
+        self._begun = mmap.mmap(-1, 1)  # a byte shared with each test, which unmaps it before the program has its turn
+        self._poller = select.poll()
+        self._poller.register(self._socket, select.POLLIN)
         self._base_kb = _memory_kb("self")
         self._address_space = _pages("self")[0] * resource.getpagesize()
+        self._hand_down()
 
     def _own_places(self) -> None:
         kernel.unshare(kernel.NEWNS | kernel.NEWIPC)
@@ -91,66 +100,74 @@ class Job:
         # Solutions raise it, as they may anywhere; the limit of memory holds for it too.
         child.lower(resource.RLIMIT_STACK, self._request["stack_mb"] << 20, resource.RLIM_INFINITY)
 
+    def _hand_down(self) -> None:
+        """What this process can bear itself and every test inherits: a test pays dearly for each page that it writes."""
+        limits = self._limits
+        child.lower(resource.RLIMIT_FSIZE, limits["output_bytes"] + 1)
+        if self._request["mode"] != "none" or self._request["own_uid"]:
+            child.lower(resource.RLIMIT_NPROC, 2 + limits["processes"])
+        if self._request["limit_addresses"] and self._prepared.code:
+            child.lower(resource.RLIMIT_AS, self._address_space + (limits["memory_mb"] << 20))
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        gc.enable()
+
     def serve(self) -> None:
         """A test for each message, until the supervisor closes its end."""
+        last, test = b"", {}
         while True:
             data, ancillary, _, _ = self._socket.recvmsg(1 << 16, _socket.CMSG_SPACE(4 * 8))
             if not data:
                 return
-            descriptors, test = descriptors_of(ancillary), json.loads(data)
+            if data != last:
+                last, test = data, json.loads(data)
+            descriptors = descriptors_of(ancillary)
             if "stop" in test:  # it came when the conversation was over already
                 continue
             if self._prepared.error:
-                report: Message = {"compile_error": self._prepared.error}
+                report = json.dumps({"compile_error": self._prepared.error}).encode()
             else:
                 report = self._test(test, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
-            self._socket.send(json.dumps(report).encode())
+            self._socket.send(report)
 
-    def _test(self, test: Message, descriptors: list[int]) -> Message:
-        before, begun = _spent(), time.monotonic()
-        started = mmap.mmap(-1, 1)
-        pid = os.fork()
+    def _test(self, test: Message, descriptors: list[int]) -> bytes:
+        self._begun[0] = 0
+        begun = time.monotonic()
+        pid = kernel.fork()
         if not pid:
-            child.main(test, descriptors[:3] if "collect" in test else descriptors, self._prepared, self._bind, started)
+            given = descriptors[:3] if "collect" in test else descriptors
+            child.main(test, given, self._prepared, self._bind, self._begun)
         killed = self._watch(pid, begun)
         if killed:
             _quietly_kill(pid)
         _, status, used = os.wait4(pid, 0)
         wall = time.monotonic() - begun
-        sweep(self._request["mode"])
-        begun_ever = started[0] == 1
-        started.close()
+        cpu = used.ru_utime + used.ru_stime + sweep(self._request["mode"])
         if "collect" in test and not status:
             status = _collect(test["collect"], descriptors[3])
-        return {"begun": begun_ever, "status": status, "cpu_s": _spent() - before, "wall_s": wall, "killed": killed,
-                "rss_kb": used.ru_maxrss, "grown_kb": used.ru_maxrss - self._base_kb}
+        return REPORT % (self._begun[0], status, cpu, wall, (killed or "").encode(), used.ru_maxrss,
+                         used.ru_maxrss - self._base_kb)
 
     def _bind(self) -> None:
         """In the child, last before the program: what it may use and reach from here on."""
-        limits, counted = self._limits, self._request["mode"] != "none" or self._request["own_uid"]
+        limits = self._limits
         seconds = int(limits["cpu_s"] * GRACE) + 2
         child.lower(resource.RLIMIT_CPU, seconds, seconds + 1)
-        child.lower(resource.RLIMIT_FSIZE, limits["output_bytes"] + 1)
         if self._landlock and self._landlock.version and self._request["mode"] != "T1":
             self._landlock.enter()
         if limits["processes"] > 1 and not limits["allow_fork"] and self._no_fork:
             kernel.load_seccomp(self._no_fork)
-        if counted:
-            child.lower(resource.RLIMIT_NPROC, 2 + limits["processes"])
-        if self._request["limit_addresses"]:
-            there = self._prepared.address_space(self._address_space)
-            child.lower(resource.RLIMIT_AS, there + (limits["memory_mb"] << 20))
+        if self._request["limit_addresses"] and not self._prepared.code:  # it has nothing of ours after its exec
+            child.lower(resource.RLIMIT_AS, limits["memory_mb"] << 20)
 
     # -- time and memory while it runs -------------------------------------------------------------------------------
 
     def _watch(self, pid: int, begun: float) -> str | None:
         """Wait for the end of `pid`; or why it must be ended: cpu, wall, memory, or given up by the supervisor."""
-        limits, ended = self._limits, os.pidfd_open(pid)
-        poller = select.poll()
+        limits, ended, poller = self._limits, os.pidfd_open(pid), self._poller
         poller.register(ended, select.POLLIN)
-        poller.register(self._socket, select.POLLIN)
         most_cpu, most_wall = limits["cpu_s"] * GRACE, limits["wall_s"] * GRACE
         pause, why = min(most_cpu / CORES, most_wall), None
         while not why:
@@ -162,6 +179,7 @@ class Job:
             why = "given up" if ready else self._excess(family, cpu - most_cpu, wall, most_wall)
             pause = min(max(0.005, (most_cpu - cpu) / CORES), max(0.02, most_wall - wall))
             pause = min(pause, WATCH_SECONDS) if limits["allow_fork"] else pause
+        poller.unregister(ended)
         os.close(ended)
         return why
 
@@ -184,25 +202,36 @@ class Job:
 CORES = os.cpu_count() or 1
 
 
-def sweep(mode: str) -> None:
-    """Kill all that the caller's job has left: all in its pid namespace but pid 1 and itself, or all its children."""
+def sweep(mode: str) -> float:
+    """Kill all that the caller's job has left: all in its pid namespace but pid 1 and itself, or all its children.
+
+    Returns the CPU seconds that they had used.
+    """
     if mode == "none":
-        _end_children()
-        return
-    _quietly_kill(-1)
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)
+        return _end_children()
+    return _buried(lambda: None) if kernel.kill_all() else 0.0
 
 
-def _end_children() -> None:
+def _end_children() -> float:
     """Without a pid namespace: orphans come to us, the children of those we kill too, until there are none."""
+
+    def kill() -> None:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            for pid in file.read().split():
+                _quietly_kill(int(pid))
+
+    return _buried(kill)
+
+
+def _buried(kill: Callable[[], None]) -> float:
+    """Wait until there is no child any more, with `kill` before each; the CPU seconds of all of them."""
+    seconds = 0.0
     with contextlib.suppress(ChildProcessError):
         while True:
-            with open(f"/proc/self/task/{os.getpid()}/children") as file:
-                for pid in file.read().split():
-                    _quietly_kill(int(pid))
-            os.waitpid(-1, 0)
+            kill()
+            _, _, used = os.wait4(-1, 0)
+            seconds += used.ru_utime + used.ru_stime
+    return seconds
 
 
 def _collect(path: str, target: int) -> int:
@@ -224,11 +253,6 @@ def descriptors_of(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
 def _quietly_kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-
-
-def _spent() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _cpu(pid: int) -> float:

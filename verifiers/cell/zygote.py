@@ -90,7 +90,7 @@ def _run(control: _socket.socket, own: int, request: Message, descriptors: list[
     if own >= 0:
         kernel.setns(own, kernel.NEWPID)  # back to our own namespace for children, or there is no second unshare
         kernel.unshare(kernel.NEWPID)
-    pid = os.fork()
+    pid = kernel.fork()
     if not pid:
         control.close()
         job.main(request, descriptors, no_fork)
