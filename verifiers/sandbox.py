@@ -36,9 +36,11 @@ class Sandbox:
     isolation and `unsafe_no_sandbox` is not set.
     """
 
-    def __init__(self, *, unsafe_no_sandbox: bool = False, preload: tuple[str, ...] = ()) -> None:
-        """`preload`: modules that are imported before a program starts, besides the common ones."""
-        self._unsafe, self._preload = unsafe_no_sandbox, preload
+    def __init__(self, *, unsafe_no_sandbox: bool | None = None, preload: tuple[str, ...] = ()) -> None:
+        """`unsafe_no_sandbox` None: as COT_UNSAFE_NO_SANDBOX=1 says. `preload`: modules, besides the common ones."""
+        wanted = os.environ.get("COT_UNSAFE_NO_SANDBOX") == "1"
+        self._unsafe = wanted if unsafe_no_sandbox is None else unsafe_no_sandbox
+        self._preload = preload
         self._cell: Cell | None = None
         self._strikes: dict[Executable | Run, int] = {}
 
@@ -94,12 +96,10 @@ _shared: dict[str, Sandbox] = {}
 def shared(role: str = "program") -> Sandbox:
     """The sandbox of this process for `role`, made once and ended with it. A forked child gets its own.
 
-    The one for "tests" has `unittest` imported already.
+    Those for "tests" have `unittest` imported already.
     """
     key = f"{os.getpid()} {role}"
     if key not in _shared:
-        unsafe = os.environ.get("COT_UNSAFE_NO_SANDBOX") == "1"
-        preload = ("unittest",) if role == "tests" else ()
-        _shared[key] = made = Sandbox(unsafe_no_sandbox=unsafe, preload=preload)
+        _shared[key] = made = Sandbox(preload=("unittest",) if role.startswith("tests") else ())
         atexit.register(made.close)
     return _shared[key]

@@ -36,7 +36,7 @@ class SandboxPool:
     `unsafe_no_sandbox` as for `Sandbox`: what is made of such runs must say so, or be of no consequence.
     """
 
-    def __init__(self, workers: int = 2, *, unsafe_no_sandbox: bool = False) -> None:
+    def __init__(self, workers: int = 2, *, unsafe_no_sandbox: bool | None = None) -> None:
         if workers < 1:
             raise ValueError(f"workers={workers} must be positive")
         self._workers, self._unsafe = workers, unsafe_no_sandbox

@@ -14,12 +14,13 @@ from typing import Literal, NamedTuple
 
 from factory.protocols import UserError
 from factory.records import Problem, Trace, content_id
+from factory.sandboxes import sandboxes
 from verifiers.code import behaviour, formats, suites
 from verifiers.code.public import public_part
 from verifiers.code_tests import missing
 from verifiers.pool import Case, verify_many
-from verifiers.sandbox import Limits, Program, Run, SandboxMissing
-from verifiers.sandbox_pool import SandboxPool, Work
+from verifiers.sandbox import Limits, Program, Run
+from verifiers.sandbox_pool import Work
 from verifiers.verdict import Verdict
 
 VERSION = 1
@@ -102,13 +103,10 @@ def _generated(owed: Sequence[tuple[Problem, Trace]]) -> list[tuple[float | None
     work = [Work(Program(inputs.suite.language, code),
                  [behaviour.as_input(inputs.suite, test) for test in inputs.suite.tests], inputs.limits)
             for inputs, code in zip(given, programs, strict=True) if inputs and code]
-    try:
-        with SandboxPool(_cores(), unsafe_no_sandbox=os.environ.get("COT_UNSAFE_NO_SANDBOX") == "1") as pool:
-            done = pool.run(work)
-            return [_result(inputs, next(done)) if inputs and code else (-1.0, float(bool(inputs)))
-                    for inputs, code in zip(given, programs, strict=True)]
-    except SandboxMissing as error:
-        raise UserError(str(error)) from error
+    with sandboxes(_cores()) as pool:
+        done = pool.run(work)
+        return [_result(inputs, next(done)) if inputs and code else (-1.0, float(bool(inputs)))
+                for inputs, code in zip(given, programs, strict=True)]
 
 
 @lru_cache(maxsize=1024)  # the traces of one problem

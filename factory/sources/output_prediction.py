@@ -14,10 +14,11 @@ from typing import Any, Literal, NamedTuple
 from factory.columns import Item, as_text, existing_file
 from factory.protocols import BadRow, UserError
 from factory.records import Problem
+from factory.sandboxes import sandboxes
 from factory.sources.jsonl import rows
 from verifiers.python_literal import read as literal_value
-from verifiers.sandbox import OPAQUE, Call, Limits, Program, Run, SandboxMissing, Stdin
-from verifiers.sandbox_pool import SandboxPool, Work
+from verifiers.sandbox import OPAQUE, Call, Limits, Program, Run, Stdin
+from verifiers.sandbox_pool import Work
 
 BATCH = 64
 
@@ -120,13 +121,10 @@ def _asked(item: Item, of: str, columns: Mapping[str, str], entry: str) -> _Aske
 def _answered(asked: Iterator[_Asked | BadRow], of: str, limits: Limits, workers: int, characters: int
               ) -> Iterator[tuple[_Asked, str] | BadRow]:
     """Each program with its answer, a Python literal, or why it has none; in order."""
-    with SandboxPool(workers) as pool:
+    with sandboxes(workers) as pool:
         while batch := list(islice(asked, BATCH)):
             work = chain.from_iterable(_work(one, of, limits) for one in batch if isinstance(one, _Asked))
-            try:
-                runs = iter(list(pool.run(work)))
-            except SandboxMissing as error:
-                raise UserError(str(error)) from error
+            runs = iter(list(pool.run(work)))
             for one in batch:
                 yield one if isinstance(one, BadRow) else _answer(one, of, [*next(runs), *next(runs)], characters)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from factory.lake import now
-from factory.protocols import UserError
 from factory.recipe import Generate, Plugin
 from factory.records import Problem, content_id
 from factory.run import Run, make_teacher, strategy_key
+from factory.sandboxes import sandboxes
 from factory.stages import load
 from factory.stages.generate import Job, buy_all
 from verifiers.code import behaviour, extract
@@ -24,7 +24,7 @@ from verifiers.code.extension import Extension
 from verifiers.code.suites import Suite
 from verifiers.mutants import mutate
 from verifiers.quorum import AGREE, elect, needed
-from verifiers.sandbox import Limits, Program, SandboxMissing, Stdin
+from verifiers.sandbox import Limits, Program, Stdin
 from verifiers.sandbox import Run as Ran
 from verifiers.sandbox_pool import SandboxPool, Work
 
@@ -64,13 +64,10 @@ def ask(run: Run) -> None:
 def work(run: Run, inputs: int) -> int:
     """Make the suites that the run lacks, `inputs` generated inputs each at most; returns how many were made."""
     have, made = run.lake.ids("suites"), 0
-    try:
-        with SandboxPool(run.recipe.verify.workers) as pool:
-            for task in (task for task in _tasks(run) if task.id(inputs) not in have):
-                run.lake.append("suites", [_row(run, task, inputs, _build(task, inputs, pool))])
-                made += 1
-    except SandboxMissing as error:
-        raise UserError(str(error)) from error
+    with sandboxes(run.recipe.verify.workers) as pool:
+        for task in (task for task in _tasks(run) if task.id(inputs) not in have):
+            run.lake.append("suites", [_row(run, task, inputs, _build(task, inputs, pool))])
+            made += 1
     return made
 
 

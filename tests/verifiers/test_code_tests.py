@@ -281,7 +281,7 @@ def test_an_endless_output_is_cut_off_and_a_reason_is_short() -> None:
 def test_without_isolation_it_refuses_or_marks_each_verdict(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(level, "LEVELS", [])
     monkeypatch.setattr(sandbox, "_shared", {})
-    monkeypatch.setattr(rpc, "_tests", rpc._TestsJob())
+    monkeypatch.setattr(rpc, "_tests", {"": rpc._TestsJob("tests", "")})
     assert "--unsafe-no-sandbox" in missing()
     refused, detail = judged(ADD, OF_FUNCTIONS[kind])
     assert (refused.status, detail["verdict"]) == ("undecided", "sandbox_error") and refused.reason == missing()
@@ -289,7 +289,7 @@ def test_without_isolation_it_refuses_or_marks_each_verdict(kind: str, monkeypat
     monkeypatch.setenv("COT_UNSAFE_NO_SANDBOX", "1")
     marked, detail = judged(ADD, OF_FUNCTIONS[kind])
     assert (marked.status, marked.grade, detail["level"]) == ("correct", "unsafe", "none")
-    rpc._tests.close()
+    rpc._tests[""].close()
     for made in sandbox._shared.values():
         made.close()
 

@@ -89,6 +89,29 @@ def test_what_does_not_end_is_ended(sandbox: Sandbox, code: str) -> None:
     assert got.cpu_s < 2
 
 
+@pytest.mark.skipif(not bwrap.packages(), reason="no numpy that the cell's interpreter could use")
+def test_numpy_is_there_and_its_scalars_are_numbers(sandbox: Sandbox) -> None:
+    assert run(sandbox, "import numpy as np\nprint(int(np.linalg.inv(np.eye(2) * 2).sum()))").stdout == b"1\n"
+    code = "import numpy as np\ndef f(x): return [np.int64(x), np.float64(0.5), np.bool_(True), {np.str_('a')}]"
+    with sandbox.job(Program("python", code), Limits()) as job:
+        assert job.run(Call("f", (3,))).result == [3, 0.5, True, {"a"}]
+    with sandbox.job(Program("python", "import numpy as np\ndef f(): return np.arange(3)"), Limits()) as job:
+        assert job.run(Call("f")).result is OPAQUE
+
+
+def test_what_a_program_imports_is_as_ever(sandbox: Sandbox) -> None:
+    code = """
+        import statistics, os, queue as q
+        from dataclasses import dataclass
+        from concurrent.futures import ThreadPoolExecutor
+        @dataclass
+        class P: x: int
+        print(P(1), statistics.mean([1, 2, 3]), q.Queue().empty(), sorted(k for k in os.environ if k.startswith("LD_")))
+        with ThreadPoolExecutor(2) as pool: print(list(pool.map(str, range(3))))
+    """
+    assert run(sandbox, code, processes=4).stdout == b"P(x=1) 2 True []\n['0', '1', '2']\n"
+
+
 def test_time_that_children_spend_counts(sandbox: Sandbox) -> None:
     code = """
         import os

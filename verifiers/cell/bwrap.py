@@ -16,10 +16,12 @@ from pathlib import Path
 UID = 64_321  # of cells that root starts; it owns nothing and is in no /etc/passwd
 BARE_UID = 64_322  # of level none: what runs there may kill all that this user runs
 HEADERS = "/opt/headers"  # precompiled, inside
+PACKAGES = "/opt/packages"  # inside: numpy, which many programs import
 INSIDE = 1_000  # the user that a program sees itself as
 OLDEST = (3, 9)  # of interpreters: the zygote uses pidfd_open
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
-               "PYTHONDONTWRITEBYTECODE": "1"}
+               "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
+EAGER = {"LD_BIND_NOW": "1"}  # the zygote finds every C function once; a program does not see it
 
 
 def own_uid(level: str = "T1") -> int | None:
@@ -49,6 +51,16 @@ def interpreter() -> str | None:
     return None
 
 
+@functools.cache
+def packages() -> tuple[str, ...]:
+    """The folders of our own numpy, if the cell's interpreter is one that it was built for and may read them."""
+    found, inside = importlib.util.find_spec("numpy"), interpreter()
+    if found is None or not found.origin or not inside or _version(inside) != sys.version_info[:2]:
+        return ()
+    folder = os.path.dirname(os.path.realpath(found.origin))
+    return tuple(path for path in (folder, f"{folder}.libs") if os.path.isdir(path) and readable(path))
+
+
 def readable(path: str) -> bool:
     """Whether the user of the cells may read (and enter) a path."""
     if own_uid() is None:
@@ -70,11 +82,13 @@ def command(inside: Sequence[str], info: int, level: str, with_parent: bool, hea
              "--as-pid-1", "--clearenv", "--info-fd", str(info), "--cap-drop", "ALL"]
     words += ["--cap-add", "CAP_SYS_ADMIN"] if level == "T1" else []  # for the private namespaces of each job
     words += ["--die-with-parent"] if with_parent else []
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT | EAGER).items():
         words += ["--setenv", name, value]
     for folder in ("/usr", *_prefix(inside[0])):
         words += ["--ro-bind", folder, folder]
     words += ["--ro-bind", headers, HEADERS] if headers else []
+    for folder in packages():
+        words += ["--ro-bind", folder, f"{PACKAGES}/{os.path.basename(folder)}"]
     words += _system_folders() + _devices()
     words += ["--proc", "/proc", "--dir", "/tmp", "--chdir", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"]
     return [*words, "--", *inside]

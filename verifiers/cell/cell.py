@@ -85,8 +85,8 @@ class Cell:
         uid = bwrap.own_uid(self.level)
         try:
             self._process = subprocess.Popen(
-                words, cwd="/", env=dict(bwrap.ENVIRONMENT), stdin=nothing, stdout=self._errors, stderr=self._errors,
-                pass_fds=list(keep), start_new_session=True, user=uid, group=uid,
+                words, cwd="/", env=bwrap.ENVIRONMENT | bwrap.EAGER, stdin=nothing, stdout=self._errors,
+                stderr=self._errors, pass_fds=list(keep), start_new_session=True, user=uid, group=uid,
                 extra_groups=None if uid is None else [])
         except OSError as error:
             raise CellLost(f"{words[0]} cannot be started: {error}") from error

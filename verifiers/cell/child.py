@@ -6,9 +6,12 @@ Everything that the program can patch is bound to a name of ours beforehand; wha
 import _signal  # type: ignore[import-not-found]  # below `signal`, whose enums cost 40 page faults a call
 import _sitebuiltins
 import _socket
+import _thread
 import atexit
 import builtins
+import contextlib
 import os
+import re
 import resource
 import sys
 import threading
@@ -18,6 +21,14 @@ from os import _exit, closerange, dup2, pwrite, read
 from typing import Any, NoReturn
 
 from verifiers.cell.wire import pack, unpack
+
+_NAMES = (
+    "ast asyncio base64 calendar concurrent.futures csv dataclasses datetime decimal difflib fractions hashlib inspect"
+    " logging numpy pprint queue secrets statistics tempfile unittest uuid"
+)
+NAMED = frozenset(_NAMES.split())
+IMPORT = re.compile(rb"^[ \t]*(?:import|from)[ \t]+([\w., \t]+)", re.MULTILINE)
+"""Imported once for a program that names them, not by each of its tests. None of them does anything but that."""
 
 RESULT = 3  # the descriptor of a call's result, or of the conversation
 FILE = "solution.py"
@@ -45,9 +56,13 @@ def prepare(request: Message, program: int) -> Prepared:
     try:
         null = os.open(os.devnull, os.O_RDWR)
         dup2(null, 2)  # warnings of the compiler
-        return Prepared(code=compile(source, FILE, "exec", dont_inherit=True))
+        code = compile(source, FILE, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         return Prepared(error=f"{type(error).__name__}: {error}"[:2000])
+    for name in NAMED.intersection(b",".join(IMPORT.findall(source)).replace(b",", b" ").decode().split()):
+        with contextlib.suppress(Exception):  # the program will hear of it itself
+            __import__(name)
+    return Prepared(code=code)
 
 
 def _placed(request: Message, program: int) -> Prepared:
@@ -199,11 +214,13 @@ def _exit_status(code: object) -> int:
 
 
 _wait_for_threads, _at_exit = vars(threading)["_shutdown"], atexit._run_exitfuncs
+_threads, _before_they_end = _thread._count, vars(threading)["_threading_atexits"]
 
 
 def _finish(status: int) -> NoReturn:
     try:
-        _wait_for_threads()
+        if _threads() or _before_they_end:
+            _wait_for_threads()
         _at_exit()
         sys.stderr and sys.stderr.flush()
         sys.stdout and sys.stdout.flush()

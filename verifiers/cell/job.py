@@ -101,10 +101,10 @@ class Job:
         child.lower(resource.RLIMIT_STACK, self._request["stack_mb"] << 20, resource.RLIM_INFINITY)
 
     def _hand_down(self) -> None:
-        """What this process can bear itself and every test inherits: a test pays dearly for each page that it writes."""
+        """What this process can bear itself and its tests inherit: they pay dearly for each page that they write."""
         limits = self._limits
         child.lower(resource.RLIMIT_FSIZE, limits["output_bytes"] + 1)
-        if self._request["mode"] != "none" or self._request["own_uid"]:
+        if self._request["mode"] != "none":
             child.lower(resource.RLIMIT_NPROC, 2 + limits["processes"])
         if self._request["limit_addresses"] and self._prepared.code:
             child.lower(resource.RLIMIT_AS, self._address_space + (limits["memory_mb"] << 20))
@@ -159,6 +159,8 @@ class Job:
             self._landlock.enter()
         if limits["processes"] > 1 and not limits["allow_fork"] and self._no_fork:
             kernel.load_seccomp(self._no_fork)
+        if self._request["mode"] == "none" and self._request["own_uid"]:  # of all cells together: it would be ours too
+            child.lower(resource.RLIMIT_NPROC, 2 + limits["processes"])
         if self._request["limit_addresses"] and not self._prepared.code:  # it has nothing of ours after its exec
             child.lower(resource.RLIMIT_AS, limits["memory_mb"] << 20)
 

@@ -8,6 +8,7 @@ One value: N T F | i HEX ; | f HEX ; | j HEX , HEX ; | s/b/a LENGTH : BYTES | l/
 (None, True, False, int, float, complex, str/bytes/bytearray, list/tuple/set/frozenset, dict, opaque).
 """
 
+import sys
 from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
@@ -79,7 +80,16 @@ def _one(item: Any) -> tuple[bytes, list[Any]]:
     if kind in _DICTS:
         pairs = list(_pairs(item))
         return b"d%d;" % len(pairs), [part for pair in pairs for part in pair]
-    return b"o", []
+    return _one_of_numpy(item)
+
+
+def _one_of_numpy(item: Any) -> tuple[bytes, list[Any]]:
+    """A scalar of numpy as the number, bool or text that it is; all else is opaque."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(item, numpy.generic):
+        return b"o", []
+    plain = item.item()
+    return _one(plain) if type(plain) in (int, float, complex, bool, str, bytes) else (b"o", [])
 
 
 def unpack(data: bytes) -> Any:

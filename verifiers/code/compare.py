@@ -109,6 +109,8 @@ def _same_items(got: Any, expected: Any, tolerance: Tolerance) -> bool:
     """A set against a list or a set, in any order; each item must be there once."""
     if not isinstance(expected, (list, tuple, set, frozenset)) or len(got) != len(expected):
         return False
+    if set(map(type, got)) | set(map(type, expected)) <= {int, str}:  # else it takes the square of their number
+        return bool(got == set(expected))
     left = list(got)
     for item in expected:
         place = next((i for i, one in enumerate(left) if same_value(one, item, tolerance)), None)

@@ -9,6 +9,7 @@ import datetime
 import decimal
 import fractions
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,8 @@ def _encode(value: Any, handle: Handle, depth: int) -> Any:
         return {_MAPPING_TAGS[kind]: pairs}
     if kind in _WRITERS:
         return {"v": _WRITERS[kind](value)}
+    if _is_number_of_numpy(value):
+        return _encode(value.item(), handle, depth + 1)
     if _is_named_tuple(kind):
         return {"n": [kind.__name__, list(kind._fields), [_encode(item, handle, depth + 1) for item in value]]}
     return handle(value)
@@ -77,6 +80,11 @@ def _is_flat(items: list[Any]) -> bool:
     """Of plain values only, so that it can be written as it is; a shortcut for long lists."""
     kinds = set(map(type, items))
     return kinds <= _PLAIN and (int not in kinds or (kinds == {int} and -_LARGE < min(items) <= max(items) < _LARGE))
+
+
+def _is_number_of_numpy(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return bool(numpy and isinstance(value, getattr(numpy, "generic", ())))
 
 
 def _is_named_tuple(kind: Any) -> bool:

@@ -55,7 +55,8 @@ def _twice(attempt: Callable[[], SuiteRun], limits: Limits) -> SuiteRun:
         try:
             done = attempt()
         except CellLost as error:
-            _tests.close()
+            for job in _tests.values():
+                job.close()
             done = nothing("sandbox_error", str(error))
             if not last:
                 continue
@@ -76,24 +77,28 @@ def _apart(suite: Suite, code: str, limits: Limits) -> SuiteRun:
             ready = program.start(_boot("values", "program"), {"module": suite.module})
             if ready is None or ready[0] != "ready":
                 return _not_imported(program, ready, count)
-            return _Conversation(suite, program, _tests.process()).run(_names(ready[1]))
+            return _Conversation(suite, program, _tests_process(suite)).run(_names(ready[1]))
         finally:
             program.talker.kill()
 
 
 class _TestsJob:
-    """A job whose program is always the same, none: it is kept for KEEP suites, each with a fresh process of it."""
+    """A job whose program is always the same: it is kept for KEEP suites, each with a fresh process of it.
+
+    `program` is nothing but the imports that would take each of them long.
+    """
 
     KEEP = 500
 
-    def __init__(self) -> None:
+    def __init__(self, role: str, program: str) -> None:
+        self._role, self._program = role, program
         self._job: Job | None = None
         self._used = 0
 
     def process(self) -> Talker:
         if self._job is None or self._used >= self.KEEP:
             self.close()
-            self._job = shared("tests").job(Program("python", ""), OWN_LIMITS)
+            self._job = shared(self._role).job(Program("python", self._program), OWN_LIMITS)
         self._used += 1
         return self._job.talk(SCRIPT)
 
@@ -103,7 +108,11 @@ class _TestsJob:
         self._job, self._used = None, 0
 
 
-_tests = _TestsJob()
+_tests = {"": _TestsJob("tests", ""), "numpy": _TestsJob("tests with numpy", "import numpy")}
+
+
+def _tests_process(suite: Suite) -> Talker:
+    return _tests["numpy" if "numpy" in suite.setup + suite.code + "".join(suite.tests) else ""].process()
 
 
 def _not_imported(program: "_Talk", ready: Any, count: int) -> SuiteRun:

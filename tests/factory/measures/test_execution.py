@@ -82,6 +82,6 @@ def test_a_shard_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     of = problem(generated=[{"stdin": "123\n"}])
     pairs = [(of, trace(code, of)) for code in (DOUBLED, SQUARED, DOUBLED)]
     module.run_ahead(pairs)
-    monkeypatch.setattr(module, "SandboxPool", None)
+    monkeypatch.setattr(module, "sandboxes", None)
     assert execution(*pairs[0]) == execution(*pairs[2]) != execution(*pairs[1])
     assert execution(*pairs[1], of="generated_failed") == 0.0

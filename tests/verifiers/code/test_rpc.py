@@ -257,3 +257,14 @@ def test_a_suite_that_ends_with_main_is_judged() -> None:
 def test_tests_that_are_no_tests_are_no_fault_of_the_program(reference: dict[str, Any]) -> None:
     verdict = code_tests("```python\ndef f(): pass\n```", json.dumps(reference))
     assert verdict.status == "undecided" and verdict.reason.count("the tests") == 1
+
+
+@pytest.mark.parametrize(("tests", "program", "verdict"), [
+    ("import sys\nassert f() == 7\nsys.exit(0)", "def f(): return 7", "passed"),
+    ("import sys\nassert f() == 7\nsys.exit(0)", "def f(): return 8", "wrong_answer"),
+    ("import sys\nsys.exit(0 if f() == 7 else 1)", "def f(): return 8", "runtime_error"),
+    ("assert f() == 7", "import sys\ndef f(): sys.exit(0)", "runtime_error"),
+    ("import inspect\nassert inspect.isfunction(f)\nassert f() == 7", "def f(): raise SystemExit", "runtime_error"),
+])
+def test_tests_may_end_themselves_a_program_may_not_end_them(tests: str, program: str, verdict: str) -> None:
+    assert run(program, tests, kind="script")[0] == verdict
