@@ -251,7 +251,7 @@ class Tenth(NamedTuple):
 def soak(cases: list[dict[str, Any]], count: int, workers: int) -> int:
     """`count` executions in all; the pace of the last tenth against that of the first.
 
-    The pace is in CPU time, of which a shared machine takes less away than of wall time, and in the best of some blocks.
+    The pace is in CPU time, of which a shared machine takes less away than of wall time, in the best of some blocks.
     """
     quick = [case for case in cases if case["kind"] == "stdio" and case["category"] not in ("time", "legit", "crash")]
     with pool(workers) as executor:
