@@ -276,7 +276,9 @@ def soaked(job: tuple[list[dict[str, Any]], int, int]) -> Tenth:
     chance, wrong = random.Random(seed), []
     hostile = int(count * HOSTILE_SHARE)
     rest = (count - hostile) // TESTS - BLOCK * BLOCKS
-    for is_hostile in chance.sample([True, False], hostile + rest, counts=[hostile, rest]):
+    order = [True] * hostile + [False] * max(0, rest)
+    chance.shuffle(order)
+    for is_hostile in order:
         if is_hostile:
             case = chance.choice(quick)
             verdict = verdict_of(case)
