@@ -11,7 +11,8 @@ Outcome = Literal["ran", "compile_error", "timeout", "output_limit", "memory_lim
 
 TAIL = 2_000  # bytes of stderr that are kept
 MOST_SECONDS = 86_400.0
-NO_MEMORY = re.compile(r"^(?:[\w.]+\._)?(?:Array)?MemoryError\b|std::bad_alloc|^java\.lang\.OutOfMemoryError|out of memory", re.IGNORECASE)
+NO_MEMORY = re.compile(
+    r"^(?:[\w.]+\._Array)?MemoryError\b|std::bad_alloc|^java\.lang\.OutOfMemoryError|out of memory", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
