@@ -1,8 +1,8 @@
 """Does the factory keep the engine full? Its tokens a second over those of vLLM's own load generator.
 
-    .venv/bin/python -m benchmarks.saturation
-    .venv/bin/python -m benchmarks.saturation --random 0.6b --length 8192 --in-flight 256 --requests 1024   # a GPU
-    .venv/bin/python -m benchmarks.saturation --random 8b --length 4096 --in-flight 256 --requests 1024 -- -tp 2
+    .venv/bin/python -m benchmarks.saturation               # then two for a GPU
+    .venv/bin/python -m benchmarks.saturation --random 0.6b --length 4096 --in-flight 192 --requests 576 --rounds 2
+    .venv/bin/python -m benchmarks.saturation --random 8b --length 16384 --in-flight 32 --requests 96 --rounds 2
 
 One vLLM server, and in turn `vllm bench serve` and `cot run` attached to that server, its verification beside it as
 always: both once to warm up, then ROUNDS pairs, every second one the other way round (ABBA), so that a machine that
@@ -13,7 +13,8 @@ with a GPU).
 
 Beside each figure stands what could explain it: the CPU seconds of the server and of the client for a thousand tokens,
 and the share of the machine that others took meanwhile (`stolen` by the host included). --random SIZE serves a Qwen3
-of that size with random weights, made here without a download; what follows `--` goes to `vllm serve` as it is.
+of that size with random weights, made here without a download (without a GPU: --random tiny, and -- --max-model-len
+4096); what follows `--` goes to `vllm serve` as it is. No more should be in flight than the engine's memory holds.
 """
 
 import argparse

@@ -484,8 +484,8 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on_when_there_is_
 
 @contextlib.contextmanager
 def in_the_middle(folder: Path, recipe: Path, bought: int) -> Any:
-    """A run of the recipe that has journaled some traces and is still asking."""
-    command = [*COT, "run", str(recipe), "--direct", "--lake", str(folder / "lake"), "--set", "teacher.delay=1",
+    """A run of the recipe that has journaled some traces and is still asking, for half a minute more."""
+    command = [*COT, "run", str(recipe), "--direct", "--lake", str(folder / "lake"), "--set", "teacher.delay=3",
                "--set", "teacher.concurrency=4", "--set", "generate.samples=10"]
     with subprocess.Popen(command, text=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as going:
         while going.poll() is None and journaled(folder / "lake") < bought:

@@ -43,7 +43,7 @@ class Counted(Scripted):
     async def ask(self, messages, seed):
         with open(os.environ["ASKED"], "a") as log:
             log.write(f"{seed}\\n")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
         return await super().ask(messages, seed)
 
 def counted():
