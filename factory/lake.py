@@ -114,6 +114,7 @@ class Lake:
         self._refuse_newer()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._listed: dict[str, list[list[str]]] = {}
+        self._columns: dict[str, int] = {}
         self._listing = threading.Lock()
         self._journals: dict[str, Journal] = {}
         self._journaling = threading.Lock()  # several teachers may be asked at once
@@ -283,8 +284,20 @@ class Lake:
     def _refresh(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
         files = self._files(table)
         if files != self._listed.get(table):
-            connection.execute(f'CREATE OR REPLACE VIEW "{table}" AS {_view(table, *files)}')
+            lines, parts = files
+            whole = [part for part in parts if self._has_columns(part) == len(TABLES[table])]
+            older = sorted({*parts} - {*whole})
+            connection.execute(f'CREATE OR REPLACE VIEW "{table}" AS {_view(table, lines, whole, older)}')
             self._listed[table] = files
+
+    def _has_columns(self, part: str) -> int:
+        """How many columns a part has, read once: DuckDB would compare thousands of parts for each query."""
+        if part not in self._columns:
+            try:
+                self._columns[part] = int(pq.read_metadata(part).num_columns)
+            except (OSError, pa.ArrowInvalid):  # DuckDB will say what is wrong with it
+                return 0
+        return self._columns[part]
 
     def _files(self, table: str) -> list[list[str]]:
         """The journal segments and the parts that hold the table, each row once.
@@ -391,13 +404,15 @@ def _columns(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table(columns, schema=_schema(table))
 
 
-def _view(table: str, lines: Sequence[str], parts: Sequence[str]) -> str:
-    """The table as SQL over its journal segments and parts; a column that a part is too old to have is NULL."""
+def _view(table: str, lines: Sequence[str], parts: Sequence[str], older: Sequence[str]) -> str:
+    """The table as SQL over its journal segments and parts, of which the `older` lack columns: those are NULL."""
     kinds = {S: "VARCHAR", N: "BIGINT", F: "DOUBLE", B: "BOOLEAN", V: "FLOAT[]"}
     typed = ", ".join(f'NULL::{kinds[kind]} AS "{name}"' for name, kind in TABLES[table].items())
     view = f"SELECT {typed} WHERE false"
     if parts:
-        view += f" UNION ALL BY NAME FROM read_parquet({_literals(parts)}, union_by_name = true)"
+        view += f" UNION ALL BY NAME FROM read_parquet({_literals(parts)})"
+    if older:
+        view += f" UNION ALL BY NAME FROM read_parquet({_literals(older)}, union_by_name = true)"
     if lines:
         columns = ", ".join(f"'{name}': '{kinds[kind]}'" for name, kind in TABLES[table].items())
         view += (f" UNION ALL BY NAME SELECT * FROM read_json({_literals(lines)}, format = 'newline_delimited', "

@@ -44,7 +44,7 @@ def test_every_table_of_an_empty_lake_can_be_asked(lake: Lake, table: str) -> No
 
 def test_a_row_comes_back_with_its_types(lake: Lake) -> None:
     row = dict(id="f", trace_id="t", problem_id="p", teacher="{}", reason="no\nluck", retry=True, attempts=2,
-               created="2026", tokens=7, cost=0.5)
+               created="2026", tokens=7, cost=0.5, context=None)
     lake.append("failures", [row])
     assert lake.rows("SELECT * FROM failures") == [row]
 
