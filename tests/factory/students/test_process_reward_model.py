@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the training plugins need the extra [train]")
 
+import numpy as np
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from factory.protocols import UserError
@@ -36,6 +37,17 @@ def test_a_label_is_exact_a_share_or_whether_any_was_right(value: float, labels:
 def test_a_share_is_no_exact_label() -> None:
     with pytest.raises(UserError, match='labels = "soft"'):
         prm.label(0.25, "exact")
+
+
+@pytest.mark.parametrize(("n", "called_right", "called_wrong"), [(4, 0.34, 0.41), (8, 0.57, 0.17), (16, 0.81, 0.03)])
+def test_hard_labels_are_as_noisy_as_their_closed_form(n: int, called_right: float, called_wrong: float) -> None:
+    """A wrong step that is recovered from with c = 0.1 is called right with 1 - (1 - c)^N, a right one that succeeds
+    with s = 0.2 is called wrong with (1 - s)^N (RECIPES 2.2); soft labels have a mean of c and of s at any N."""
+    rng = np.random.default_rng(n)
+    wrong, right = rng.binomial(n, 0.1, 20_000) / n, rng.binomial(n, 0.2, 20_000) / n
+    assert np.mean([prm.label(value, "hard") for value in wrong]) == pytest.approx(called_right, abs=0.015)
+    assert 1 - np.mean([prm.label(value, "hard") for value in right]) == pytest.approx(called_wrong, abs=0.015)
+    assert np.mean([prm.label(value, "soft") for value in wrong]) == pytest.approx(0.1, abs=0.005)
 
 
 def test_the_label_stands_at_the_last_token_of_its_step(base: Path) -> None:
