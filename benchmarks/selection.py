@@ -109,7 +109,8 @@ def judges(seed: int, generator: Path) -> dict[str, tuple[Path, dict[str, Any]]]
     stepped = [{"prompt": p.prompt, "correct": s.status == "correct", "problem_id": p.id, **step_columns(steps)}
                for p, samples in zip(asked, answers, strict=True) for s in samples
                if (steps := replayed(s.raw, p.reference))]
-    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=2, seed=seed),
+    return {"reward": world.trained(f"votes/{seed}/rm", reward_model, generator, ranked, epochs=4,
+                                    batch=2, seed=seed),
             "process": world.trained(f"votes/{seed}/prm", process_reward_model, generator, stepped, epochs=2,
                                      seed=seed)}
 
