@@ -30,12 +30,14 @@ from factory.emitters.dpo import dpo as dpo_row
 from factory.emitters.process_reward import step_columns
 from factory.emitters.reward_model import reward_model as ranking_row
 from factory.metrics import best_of_k, pass_at_k, vote
-from factory.records import Problem
+from factory.recipe import MeasureSpec
+from factory.records import Completion, Problem, Request, Trace
 from factory.selection.first_solution import first_solution
 from factory.selection.rankings import rankings
 from factory.sources.worlds import FAMILIES, tasks
 from factory.stages.labels import replayed
-from factory.steps import AGGREGATES, steps_of
+from factory.stages.measure import measured
+from factory.steps import AGGREGATES
 from factory.thoughts import split
 
 TEACHER, STUDENT = Path("data/teacher"), Path("data/student")
@@ -115,48 +117,35 @@ def judges(seed: int, generator: Path) -> dict[str, tuple[Path, dict[str, Any]]]
                                      seed=seed)}
 
 
-def scored(seed: int, asked: Sequence[Problem], answers: Answers, kind: str, model: Path) -> list[list[Any]]:
-    """The scores of all samples, a part of the problems at a time; equal texts are scored once."""
-    def part(start: int) -> Any:
-        end = min(start + 16, len(asked))
-        texts = [(p, s.raw) for p, samples in zip(asked[start:end], answers[start:end], strict=True) for s in samples]
-        return world.kept(f"votes/{seed}/{kind}/{start}-{end}", lambda: _scores(model, kind, texts))
-    flat = [score for start in range(0, len(asked), 16) for score in part(start)]
-    return [flat[i:i + len(answers[0])] for i in range(0, len(flat), len(answers[0]))]
+def scores(seed: int, asked: Sequence[Problem], answers: Answers, models: dict[str, Path]) -> dict[str, np.ndarray]:
+    """Judge -> [problems, samples], by the factory's own measures; NaN where there is nothing to score."""
+    specs = {"RM": {"plugin": "reward", "model": str(models["reward"])}, **{f"PRM, {name}": {
+        "plugin": "process_reward", "model": str(models["process"]), "aggregate": name} for name in AGGREGATES}}
+    measures = [MeasureSpec.model_validate(spec) for spec in specs.values()]
+
+    def part(start: int, end: int) -> Any:
+        pairs = [(p, Trace(Request(p.id, "teacher", "sample", i), Completion(*split(s.raw), s.raw, "stop")))
+                 for p, samples in list(zip(asked, answers, strict=True))[start:end] for i, s in enumerate(samples)]
+        found = measured(pairs, measures).values()
+        return [[values[trace.id] for _, trace in pairs] for values in found]
+
+    parts = [np.array(world.kept(f"votes/{seed}/scores/{start}-{end}", lambda: part(start, end)), dtype=float)  # noqa: B023
+             for start in range(0, len(asked), 16) for end in [min(start + 16, len(asked))]]
+    joined = np.concatenate(parts, axis=1).reshape(len(specs), len(asked), -1)
+    return dict(zip(specs, joined, strict=True))
 
 
-def _scores(model: Path, kind: str, texts: Sequence[tuple[Problem, str]]) -> list[Any]:
-    from factory.measures import _scorer
-
-    said = [_text(kind, p, raw) for p, raw in texts]
-    _scorer.score(str(model), kind, said)
-    return [_scorer.value(str(model), kind, text) for text in said]
-
-
-def _text(kind: str, problem: Problem, raw: str) -> dict[str, Any]:
-    question = [{"role": "user", "content": problem.prompt}]
-    if kind == "reward":
-        return {"messages": [*question, {"role": "assistant", "content": raw}]}
-    thinking = split(raw)[0]
-    told = raw[:raw.find(thinking) + len(thinking)] if thinking in raw and thinking else raw
-    return {"messages": question, "steps": steps_of(told)}
-
-
-def choices(samples: Sequence[world.Sample], rewards: Sequence[float], steps: Sequence[Sequence[float]]
+def choices(samples: Sequence[world.Sample], judged: dict[str, np.ndarray]
             ) -> Iterator[tuple[str, Callable[[int], float]]]:
     """Ways to one answer out of k, each with its expected credit over all draws of k of the samples."""
     right, answers = [s.right for s in samples], [s.answer for s in samples]
-    chances = [float(1 / (1 + np.exp(-r))) for r in rewards]
+    weights = {"RM": 1 / (1 + np.exp(-judged["RM"])), "PRM, min": np.nan_to_num(judged["PRM, min"])}
     yield "pass@1 (any one)", lambda k: float(np.mean(right))
     yield "consensus@k", lambda k: vote(answers, right, k)
-    yield "vote weighted by RM", lambda k: vote(answers, right, k, chances)
-    yield "best-of-k by RM", lambda k: best_of_k(rewards, right, k)
-    for name, way in AGGREGATES.items():
-        scores = [way(one) if one else 0.0 for one in steps]
-        yield f"best-of-k by PRM, {name}", lambda k, scores=scores: best_of_k(scores, right, k)  # type: ignore[misc]
-        if name == "min":
-            yield "vote weighted by PRM, min", lambda k, scores=scores: vote(  # type: ignore[misc]
-                answers, right, k, scores)
+    for name, heavy in weights.items():
+        yield f"vote weighted by {name}", lambda k, w=heavy: vote(answers, right, k, w)  # type: ignore[misc]
+    for name, values in judged.items():
+        yield f"best-of-k by {name}", lambda k, v=values: best_of_k(v, right, k)  # type: ignore[misc]
     yield "oracle@k", lambda k: float(pass_at_k(len(right), int(sum(right)), k))
 
 
@@ -169,10 +158,9 @@ def votes(seeds: int, count: int) -> None:
         asked = world.problems("test", count, 400 + seed, HARD)
         answers = world.sampled(f"votes/{seed}/answers", TEACHER, asked, max(KS), 1.0, 30 + seed)
         used.append(float(world.tokens(answers).mean()))
-        rewards = scored(seed, asked, answers, "reward", models["reward"][0])
-        steps = scored(seed, asked, answers, "process", models["process"][0])
-        for samples, r, s in zip(answers, rewards, steps, strict=True):
-            for name, way in choices(samples, r, s):
+        judged = scores(seed, asked, answers, {kind: folder for kind, (folder, _) in models.items()})
+        for place, samples in enumerate(answers):
+            for name, way in choices(samples, {judge: values[place] for judge, values in judged.items()}):
                 for k in KS:
                     found.setdefault(name, {k: [] for k in KS})[k].append(way(k))
     print(f"\n### One answer out of k, {seeds} seeds × {count} fresh problems, {np.mean(used):.0f} tokens a sample\n\n"
