@@ -47,6 +47,7 @@ def draw(points: Rows, title: str, path: Path) -> Path:
         for metric, rows in by_k.items() if panel != "budgets" else ():
             _line(axis, [(row["k" if panel == "k" else "tokens"], row) for row in rows], metric, LABELS[metric])
         _dress(axis, panel, [row["k"] for rows in by_k.values() for row in rows] if panel == "k" else [])
+    axes[0][0].set_ylim(0, min(104, 1 + 108 * max(row["high"] for row in points)))
     axes[0][0].set_ylabel("accuracy in %, 95 % interval")
     figure.suptitle(title)
     figure.text(0.5, 0.005, _caption(points), ha="center", fontsize=8, color="#555")
@@ -76,7 +77,6 @@ def _dress(axis: Any, panel: str, ks: list[int]) -> None:
     axis.set_xlabel({"budgets": "thinking tokens of an answer (mean)", "k": "k samples",
                      "tokens": "tokens a problem, all samples together"}[panel])
     axis.set_title({"budgets": "longer thinking", "k": "more samples", "tokens": "both at equal tokens"}[panel])
-    axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False)

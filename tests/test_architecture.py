@@ -24,6 +24,10 @@ EXCEPTIONS = {
     ("factory.measures.overthinking", "verifiers.answers"): "it asks whether a solution in the thinking is right",
     ("factory.measures.overthinking", "verifiers.math_equal"): "the same",
     ("factory.students.grpo", "verifiers.rewards"): "its reward is the verdict",
+    ("factory.sources.benchmark", "verifiers.number_game"): "it knows which hands make 24",
+    ("factory.sources.probes", "verifiers.number_game"): "the same",
+    ("factory.sources.benchmark", "factory.plugins"): "it says the right name of a benchmark for a wrong one",
+    ("factory.sources.probes", "factory.plugins"): "likewise, of a family",
     **{(module, f"verifiers.{wanted}"): "it runs programs, in the sandbox" for module, all_wanted in {
         "factory.measures.execution": ("code.behaviour", "code.formats", "code.public", "code.suites", "code_tests",
                                        "pool", "sandbox", "sandbox_pool", "verdict"),

@@ -42,6 +42,18 @@ def decimal_compare(response: str, reference: str) -> Verdict:
     return Verdict("correct" if right else "wrong", answer.text, answer.note)
 
 
+def own_answer(reference: str) -> str:
+    """A response that is right by the reference itself. ValueError when it is malformed."""
+    question = _question(reference)
+    if question is None:
+        raise ValueError("it is neither a decimal nor two different ones and an ask")
+    places = len(str(question.right.denominator))  # of a decimal it divides a power of ten
+    while 10**places % question.right.denominator:
+        places += 1
+    digits = str(abs(question.right.numerator) * 10**places // question.right.denominator).rjust(places + 1, "0")
+    return f"\\boxed{{{'-' if question.right < 0 else ''}{digits[:-places]}.{digits[-places:]}}}"
+
+
 def _question(reference: str) -> Question | None:
     try:
         given: Any = read(reference)

@@ -33,6 +33,14 @@ def letter_count(response: str, reference: str) -> Verdict:
     return Verdict("correct" if count == truth else "wrong", str(count), answer.note)
 
 
+def own_answer(reference: str) -> str:
+    """A response that is right by the reference itself. ValueError when it is malformed."""
+    _, truth = _truth(reference)
+    if truth is None:
+        raise ValueError('it is neither a count nor {"word": …, "letter": one}')
+    return f"\\boxed{{{truth}}}"
+
+
 def _truth(reference: str) -> tuple[str, int | None]:
     """The word, where it is known, and how often the letter is in it."""
     try:

@@ -11,7 +11,9 @@ must then be worth the target. Anything else of mathematics or of a programming 
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import combinations
 from typing import NamedTuple
 
 from verifiers.answers import final_answer
@@ -46,6 +48,52 @@ def number_game(response: str, reference: str) -> Verdict:
     except _Unreadable as error:
         return Verdict("undecided", answer.text, str(error))
     return Verdict("wrong" if fault else "correct", answer.text, fault or answer.note)
+
+
+SOLVED = 5
+"""So many numbers at most are worked out in a moment."""
+
+
+def own_answer(reference: str) -> str | None:
+    """A response that is right by the reference itself; None for more than SOLVED numbers, which take too long.
+    ValueError when the reference is malformed, or its numbers provably cannot make the target."""
+    game = _game(reference)
+    if game is None:
+        raise ValueError('it is not {"numbers": [whole numbers], "target": number}')
+    if game.numbers.total() > SOLVED:
+        return None
+    found = solution(tuple(game.numbers.elements()), game.target)
+    if found is None:
+        raise ValueError(f"{_listed(game.numbers)} cannot make {game.target}")
+    return f"\\boxed{{{found}}}"
+
+
+def solution(numbers: Sequence[int], target: int) -> str | None:
+    """An expression of all the numbers that makes the target, by trying all of them; None: there is none."""
+    return _solved([(Fraction(number), str(number)) for number in numbers], Fraction(target))
+
+
+def _solved(items: list[tuple[Fraction, str]], target: Fraction) -> str | None:
+    if len(items) == 1:
+        return items[0][1] if items[0][0] == target else None
+    for i, j in combinations(range(len(items)), 2):
+        rest = [item for place, item in enumerate(items) if place not in (i, j)]
+        for made in _joined(*items[i], *items[j]):
+            if found := _solved([*rest, made], target):
+                return found
+    return None
+
+
+def _joined(a: Fraction, left: str, b: Fraction, right: str) -> Iterator[tuple[Fraction, str]]:
+    """Every value of two with one operation."""
+    yield a + b, f"({left}+{right})"
+    yield a * b, f"({left}*{right})"
+    yield a - b, f"({left}-{right})"
+    yield b - a, f"({right}-{left})"
+    if b:
+        yield a / b, f"({left}/{right})"
+    if a:
+        yield b / a, f"({right}/{left})"
 
 
 class _Unreadable(Exception):

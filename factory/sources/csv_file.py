@@ -37,10 +37,11 @@ def csv_file(
     file = existing_file(path)
     shape = Shape(columns=columns, verifier=verifier, split=split, source=source, licence=licence, domain=domain,
                   limit=limit, prefix=prefix, suffix=suffix, meta=meta, reference_after=reference_after)
-    return problems(str(file), _rows(file, delimiter), shape)
+    return problems(str(file), read(file, delimiter), shape)
 
 
-def _rows(file: Path, delimiter: str) -> Iterator[Item]:
+def read(file: Path, delimiter: str) -> Iterator[Item]:
+    """Where each row stands with the row, or why there is none."""
     csv.field_size_limit(1 << 30)  # the standard 128 KiB is less than the tests of some coding problems
     opened = gzip.open if file.suffix == ".gz" else open
     # Bytes that are not UTF-8 come through as half surrogates, which make their own row a BadRow and no other.

@@ -42,6 +42,11 @@ def hugging_face(
     return problems(f"the dataset {dataset}", _rows(dataset, rows), shape)
 
 
+def read(dataset: str, name: str | None, split: str, streaming: bool, revision: str | None) -> Iterator[Item]:
+    """Where each row stands with the row; see `hugging_face`."""
+    return _rows(dataset, _open(dataset, name, split, streaming, revision))
+
+
 def _open(dataset: str, name: str | None, split: str, streaming: bool, revision: str | None) -> Iterable[Any]:
     import datasets
 

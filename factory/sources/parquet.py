@@ -32,7 +32,7 @@ def parquet(
     files = _files(Path(path).expanduser())
     shape = Shape(columns=columns, verifier=verifier, split=split, source=source, licence=licence, domain=domain,
                   limit=limit, prefix=prefix, suffix=suffix, meta=meta, reference_after=reference_after)
-    return problems(str(path), (item for file in files for item in _rows(file)), shape)
+    return problems(str(path), (item for file in files for item in read(file)), shape)
 
 
 def _files(path: Path) -> list[Path]:
@@ -45,7 +45,8 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _rows(file: Path) -> Iterator[Item]:
+def read(file: Path) -> Iterator[Item]:
+    """Where each row stands with the row, or why there is none."""
     import pyarrow
     import pyarrow.parquet
 

@@ -211,6 +211,7 @@ def test_the_picks_are_the_same_when_every_reference_is_another_text(judged: Mak
     [part] = [p for p in (run.lake.folder / "tables/problems").glob("*.parquet") if "schema" not in p.name]
     rows = run.lake.rows("SELECT * FROM problems")
     before = {name: picks(run, selection) for name, selection in choose.choose(run).items()}
+    written = emitted(run)
     part.unlink()
     run.lake.append("problems", [dict(row, reference=f"nonsense {i}") for i, row in enumerate(rows)])
     for table in ("picks", "drops", "selections"):
@@ -219,8 +220,15 @@ def test_the_picks_are_the_same_when_every_reference_is_another_text(judged: Mak
                 file.unlink()
     after = {name: picks(run, selection) for name, selection in choose.choose(run).items()}
     assert json.dumps(after) == json.dumps(before)
+    assert emitted(run) == written
     assert {name for name, found in before.items() if not found} <= {
         "shorter", "silc", "repaired"}  # the sides are equally long; nothing was repaired
+
+
+def emitted(run: Run) -> list[tuple[Any, ...]]:
+    """The texts that were selected, byte for byte."""
+    return run.lake.sql("""SELECT k.dataset, k.why, encode(c.raw), encode(r.raw) FROM picks k
+        JOIN traces c ON c.id = k.chosen LEFT JOIN traces r ON r.id = k.rejected ORDER BY k.id""").fetchall()
 
 
 def test_a_trace_of_another_teacher_is_on_no_side_of_a_pair(judged: Make) -> None:

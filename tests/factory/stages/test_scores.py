@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from factory.protocols import UserError
 from factory.recipe import validate
 from factory.run import Run
 from factory.stages import evaluate, load, scores
-from factory.stages.samples import one_writing, read
+from factory.stages.samples import Samples, one_writing, read
 from tests.factory.stages.test_evaluate import STUDENT
 
 Make = Callable[..., Run]
@@ -164,20 +165,53 @@ def test_risk_is_told_by_coverage(run_of: Callable[..., Run]) -> None:
     assert area["by"] == "share of the vote"
 
 
-def test_two_writings_are_one_answer_and_the_reference_has_no_part_in_it(make_run: Make, tmp_path: Path,
-                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.factory.stages.test_evaluate import HELD_OUT as some
-
-    found = read.__globals__["Samples"](
-        problems=["p"] * 2, meta=["{}"] * 2, source=[""] * 2, verifier=["math_equal", "exact_match"],
-        right=None, undecided=None, tokens=None, thinking=None, confidence=None, score=None,
+def test_two_writings_are_one_answer_where_the_verifier_can_tell(make_run: Make) -> None:
+    none = np.zeros((2, 5))
+    found = Samples(
+        problems=["p"] * 2, meta=["{}"] * 2, source=[""] * 2, verifier=["math_equal", "exact_match"], right=none,
+        undecided=none, tokens=none, thinking=none, confidence=none, score=none,
         answers=[["0.5", "1/2", "\\frac{1}{2}", "3", None], ["0.5", "1/2", "0.5", "3", None]], responses=[])
     run = make_run()
     first, second = one_writing(found, run.recipe.verify)
     assert len({first[0], first[1], first[2]}) == 1
     assert (first[3], first[4]) == ("3", None)
     assert second == ["0.5", "1/2", "0.5", "3", None]
-    assert len(some) == 60
+
+
+def test_what_is_chosen_among_samples_is_the_same_when_every_reference_is_another_text(
+        run_of: Callable[..., Run], private: Callable[[str, str], str]) -> None:
+    """Gold-blindness of every way to choose: what it gives each sample does not look at a reference."""
+    longest = private("size", "def size(problem, trace):\n    return float(len(trace.completion.raw))")
+    run = run_of(score=longest)
+    evaluate.evaluate(run, {})
+    teacher = run.lake.value("SELECT teacher FROM evaluations")
+    before = chosen(run, teacher)
+    rows = run.lake.rows("SELECT * FROM problems")
+    for part in (run.lake.folder / "tables/problems").glob("*.parquet"):
+        if "schema" not in part.name:
+            part.unlink()
+    run.lake.append("problems", [dict(row, reference=f"nonsense {i * 7919}") for i, row in enumerate(rows)])
+    assert chosen(run, teacher) == before
+    assert set(json.loads(before)) == set(scores._CHOICES)
+
+
+def chosen(run: Run, teacher: str) -> str:
+    """The chance of each sample to be chosen, by each way to choose and each k, as JSON."""
+    job = evaluate.Job(run, "evaluate", evaluate.make_teacher(run.recipe.evaluate.teacher.with_params(
+        model=str(Path(run.lake.value("SELECT path FROM evaluations"))))), evaluate.Generate.model_validate(
+            {"samples": 4}))
+    found = read(run, job)
+    assert job.keys[0] == teacher
+    answers = one_writing(found, run.recipe.verify)
+    chances: dict[str, Any] = {}
+    for name, ask in scores._CHOICES.items():
+        chances[name] = []
+        for i in range(0, len(found.problems), 7):
+            for k in (1, 2, 4):
+                for sample in range(4):
+                    found.right[i] = [float(sample == other) for other in range(4)]
+                    chances[name].append(ask(found, answers[i], i, k))
+    return json.dumps(chances)
 
 
 # -- what is refused, and what is warned about -----------------------------------------------------------------------
