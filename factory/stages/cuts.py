@@ -74,7 +74,8 @@ def _trace_row(parent: Mapping[str, Any], cut: Candidate) -> dict[str, Any]:
     share = len(cut.raw) / max(1, len(parent["raw"]))
     return {**parent, "id": request.id, "strategy": request.strategy, "raw": cut.raw, "thinking": cut.thinking,
             "response": cut.response, "finish_reason": "cut", "mean_logprob": None, "min_logprob": None,
-            "thinking_tokens": None, "tokens": None, "parent": None, "seconds": 0.0, "cost": 0.0, "created": now(),
+            "thinking_tokens": None, "tokens": None, "asked": None, "parent": None, "spent": None, "seconds": 0.0,
+            "cost": 0.0, "created": now(),
             "completion_tokens": round(share * (parent["completion_tokens"] or len(parent["raw"])))}
 
 
