@@ -72,7 +72,8 @@ def _data(row: Row) -> str:
     made = json.loads(row["data"])
     rows = ", ".join(f"{name} {count:,} rows" for name, count in made["rows"].items())
     return (f"{made['run']}: {made['problems']:,} problems, {made['traces']:,} traces, {made['correct']:,} correct, "
-            f"{made['solved']:,} problems solved, {made['distinct']:,} distinct right ones; {rows}")
+            f"{made['solved']:,} problems solved, {made['distinct']:,} distinct right ones; {rows}"
+            + "".join(f"; reward model's AUROC {value:.3f} on prompts held out" for value in made["auroc"]))
 
 
 def _cost(row: Row) -> str:

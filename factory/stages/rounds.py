@@ -363,16 +363,23 @@ def _why_stopped(kinds: Sequence[str]) -> str:
 def _cost(run: Run) -> Row:
     lake = run.lake
     found = lake.rows("SELECT tokens, usd FROM costs WHERE run_id = $1", [run.id])
-    figures = [json.loads(row["figures"]) for row in lake.rows("SELECT figures FROM students WHERE run_id = $1",
-                                                               [run.id])]
+    figures = _figures(run)
     seconds = lake.value("SELECT coalesce(sum(seconds), 0) FROM timings WHERE run_id = $1", [run.id])
     return dict(data=canonical(data(run)), tokens=found[0]["tokens"] if found else 0,
                 usd=found[0]["usd"] if found else 0.0, seconds=seconds,
                 trained_tokens=sum(int(one.get("trained_tokens", 0)) for one in figures))
 
 
+def _figures(run: Run) -> list[Row]:
+    """Of the trainings of a run."""
+    return [json.loads(row["figures"]) for row in run.lake.rows("SELECT figures FROM students WHERE run_id = $1",
+                                                                [run.id])]
+
+
 def data(run: Run) -> Row:
-    """What a run's teacher wrote: problems, traces, right ones, solved problems, distinct right texts, rows made."""
+    """What a run's teacher wrote: problems, traces, right ones, solved problems, distinct right texts, rows made; and
+    the AUROC of its reward models on prompts that they held out.
+    """
     row = run.lake.rows("""
         SELECT count(DISTINCT t.problem_id) AS problems, count(*) AS traces,
                count(*) FILTER (v.status = 'correct') AS correct,
@@ -382,4 +389,5 @@ def data(run: Run) -> Row:
         LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier WHERE t.run_id = $1""", [run.id])[0]
     rows = run.lake.rows("""SELECT name, rows FROM datasets WHERE run_id = $1
         QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1 ORDER BY name""", [run.id])
-    return {"run": run.recipe.name, **row, "rows": {one["name"]: one["rows"] for one in rows}}
+    rewards = [one["held_out_auroc"] for one in _figures(run) if one.get("held_out_auroc") is not None]
+    return {"run": run.recipe.name, **row, "rows": {one["name"]: one["rows"] for one in rows}, "auroc": rewards}
