@@ -26,23 +26,23 @@ def timed(lake: str, settings: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def table(lake: Lake, run_id: str, first: float, second: float) -> None:
+def table(lake: Lake, run_ids: list[str], first: float, second: float) -> None:
     """Where the time went; what no stage accounts for is Python's imports, Prefect and the report."""
-    rows = report.timings(lake, run_id)
+    rows = [row for run_id in run_ids for row in report.timings(lake, run_id)]
     for row in rows:
         rate = f"{row['tokens'] / row['seconds']:,.0f} tok/s" if row["tokens"] else ""
         print(f"| {row['stage']}, {row['part']} | {row['seconds']:.1f} | {row['seconds'] / first:.0%} | {rate} |")
-    rest = first - covered(lake, run_id)
+    rest = first - covered(lake, run_ids)
     print(f"| outside the stages (imports, Prefect, report) | {rest:.1f} | {rest / first:.0%} | |")
     engine = sum(row["seconds"] for row in rows if row["part"] == "ask")
     print(f"| **in the engine (asking)** | {engine:.1f} | {engine / first:.0%} | |")
     print(f"| **the whole run** | {first:.1f} | 100% | |\n| **a second run** | {second:.1f} | | |")
 
 
-def covered(lake: Lake, run_id: str) -> float:
+def covered(lake: Lake, run_ids: list[str]) -> float:
     """Seconds in which some stage was at work: the servers of an evaluation start side by side."""
     spans = lake.sql("SELECT epoch(created::TIMESTAMP) - seconds, epoch(created::TIMESTAMP) FROM timings "
-                     "WHERE run_id = $1 ORDER BY 1", [run_id]).fetchall()
+                     "WHERE run_id IN (SELECT unnest($1)) ORDER BY 1", [run_ids]).fetchall()
     total = until = 0.0
     for start, end in spans:
         total += max(0.0, end - max(start, until))
@@ -55,9 +55,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         first, second = timed(folder, sys.argv[1:]), timed(folder, sys.argv[1:])
         lake = Lake(folder)
-        run = report.latest_run(lake, "demo")
+        run, own = (report.latest_run(lake, name) for name in ("demo", "demo-sft"))
         print("\n| what | seconds | share | |\n|---|---|---|---|")
-        table(lake, run["id"], first, second)
+        table(lake, [run["id"], own["id"]], first, second)
         scores = accuracy.evaluations(lake, run["id"])
         print("\n" + report.text(lake, run).split("\ntime\n")[0])
     gain = scores[-1]["gain"]

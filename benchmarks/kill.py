@@ -24,6 +24,7 @@ from benchmarks.machine import machine
 from factory.lake import Lake
 
 SETTINGS = ["problems.0.count=300", "generate.samples=2", "evaluate.problems.count=40", "tasks.shard=20",
+            "on_policy.problems.0.count=150",
             "students.0.trainer.save_steps=5", "students.1.trainer.save_steps=5", "teacher.concurrency=32",
             "verify.beside=false"]  # so that there is a stage of verification to be killed in
 COMMAND = [sys.executable, "-m", "flows.cli", "run", "flows/recipes/demo.toml",
@@ -79,8 +80,8 @@ def contents(lake: Path) -> dict[str, object]:
     """What must be the same with and without kills: the traces, and each dataset's rows."""
     opened = Lake(lake)
     found: dict[str, object] = {table: sorted(opened.ids(table)) for table in ("traces", "datasets")}
-    for name in ("sft", "dpo"):
-        rows = datasets.load_from_disk(str(lake / "datasets" / "demo" / name))["train"]
+    for run, name in (("demo", "sft"), ("demo-sft", "dpo")):
+        rows = datasets.load_from_disk(str(lake / "datasets" / run / name))["train"]
         sides = ["trace_id", "rejected_id"] if name == "dpo" else ["trace_id"]
         found[name] = sorted(tuple(row[side] for side in sides) for row in rows.select_columns(sides))
     return found

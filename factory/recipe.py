@@ -15,6 +15,9 @@ from factory.records import content_id
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may be part of a file's name."""
 
+MADE = re.compile(r"^.*/(students/[^/]+/[^/]+-[0-9a-f]{8}/model)$")
+"""The folder of a student made here: its end says which it is."""
+
 FORBIDDEN = [r"no[- _]?distill", r"no[- _]?(ai[- _]?)?train", r"\bby[-_ ](nc[-_ ])?nd\b", r"no[- _]?derivatives?"]
 """Licences and terms that do not let a dataset be made of them: against distillation or training, and Creative
 Commons' "no derivatives", which a trace about the text may be. Short on purpose: a recipe's own takes its place."""
@@ -501,10 +504,15 @@ class Recipe(Strict):
 
     @property
     def id(self) -> str:
-        """Hash of the recipe's content, but for how the work is spread and audited and what it may cost."""
+        """Hash of the recipe's content, but for how the work is spread and audited, what it may cost, and where the
+        lake lies that a student was made in."""
         left_out: Any = {"tasks": True, "audit": True, "budget": True, "price": True, "verify": {"beside": True},
                          "rounds": True}
-        return content_id("recipe", self.model_dump(mode="json", exclude=left_out))
+        values = self.model_dump(mode="json", exclude=left_out)
+        for holder, key in ((values["teacher"]["params"], "model"), *((spec, "base") for spec in values["students"])):
+            if isinstance(holder.get(key), str):
+                holder[key] = MADE.sub(r"\1", holder[key])
+        return content_id("recipe", values)
 
     def json_text(self) -> str:
         return self.model_dump_json()

@@ -11,7 +11,8 @@ from factory.lake import Lake
 from flows import accuracy, report
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["problems.0.count=60", "generate.samples=2", "evaluate.problems.count=40", "students.0.trainer.epochs=1"]
+SMALL = ["problems.0.count=60", "generate.samples=2", "evaluate.problems.count=40", "students.0.trainer.epochs=1",
+         "on_policy.problems.0.count=60", "on_policy.samples=3"]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def _run(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.slow
 def test_a_real_vllm_answers_and_makes_real_mistakes(lake: Lake) -> None:
-    counts = dict(lake.sql("SELECT status, count(*) FROM judged v JOIN run_traces t ON t.id = v.trace_id GROUP BY 1")
-                  .fetchall())
+    counts = dict(lake.sql("SELECT status, count(*) FROM judged v JOIN run_traces t ON t.id = v.trace_id "
+                           "WHERE t.run = 'demo' GROUP BY 1").fetchall())
     assert sum(counts.values()) == 120
     assert counts["correct"] > 30
     assert counts["wrong"] > 5
@@ -38,18 +39,28 @@ def test_a_real_vllm_answers_and_makes_real_mistakes(lake: Lake) -> None:
 
 @pytest.mark.slow
 def test_traces_think_check_and_correct_themselves(lake: Lake) -> None:
-    thoughts = [row[0] for row in lake.sql("SELECT thinking FROM run_traces").fetchall()]
+    thoughts = [row[0] for row in lake.sql("SELECT thinking FROM run_traces WHERE run = 'demo'").fetchall()]
     assert any("Wait, redo" in text for text in thoughts)
     assert any("ok." in text for text in thoughts)
 
 
 @pytest.mark.slow
 def test_both_datasets_open_and_hold_no_undecided_and_no_reference(lake: Lake) -> None:
-    for name, columns in (("sft", {"messages", "trace_id", "problem_id"}), ("dpo", {"chosen", "rejected", "prompt"})):
-        rows = datasets.load_dataset(str(lake.folder / "datasets" / "demo" / name), split="train")
+    for name, columns in (("demo/sft", {"messages", "trace_id", "problem_id"}),
+                          ("demo-sft/dpo", {"chosen", "rejected", "prompt"})):
+        rows = datasets.load_dataset(str(lake.folder / "datasets" / name), split="train")
         assert columns <= set(rows.column_names)
         assert "reference" not in rows.column_names
         assert len(rows) > 0
+
+
+@pytest.mark.slow
+def test_the_pairs_are_the_students_own_and_its_server_answered_the_held_out_problems_too(lake: Lake) -> None:
+    own = report.latest_run(lake, "demo-sft")
+    assert lake.value("SELECT count(*) FROM run_traces WHERE run_id = $1", [own["id"]]) == 180
+    asked = [row["stage"] for row in lake.rows("SELECT DISTINCT stage FROM timings WHERE part = 'ask'")]
+    assert "evaluate the teacher" in asked
+    assert "evaluate sft" not in asked
 
 
 @pytest.mark.slow

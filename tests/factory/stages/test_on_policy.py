@@ -9,7 +9,7 @@ import pytest
 from factory.protocols import UserError
 from factory.recipe import Recipe, validate
 from factory.run import Run
-from factory.stages import on_policy
+from factory.stages import generate, load, on_policy
 
 Make = Callable[..., Run]
 
@@ -75,3 +75,45 @@ def test_nobody_is_asked_before_being_trained(make_run: Make, private: Callable[
     assert on_policy.students(run) == {"sft": run.lake.folder / "students/sft"}
     run.lake.append("students", [dict(id="t", run_id=own.id, name="dpo", path="students/dpo", created="2")])
     assert list(on_policy.students(run)) == ["sft", "dpo"]
+
+
+SERVED = """
+from pathlib import Path
+from factory.teachers.scripted import Scripted
+
+class Served(Scripted):
+    def __init__(self, model, sampling):
+        shares = dict(accuracy=0.5, truncation=0, failure=0, repetition=0, mixing=0)
+        super().__init__(shares, 0.0, 0, 8, sampling, 0)
+        self.model, self.engine, self.joined = model, model, False
+        self.identity = {"model": model, "sampling": dict(sampling)}
+
+    def join(self, other):
+        assert other.model == self.model
+        self.joined = True
+
+    async def __aenter__(self):
+        with Path(__file__).with_name("starts.txt").open("a") as log:
+            log.write("joined " if self.joined else "started ")
+        return self
+
+def served(*, model: str, sampling: dict = {}):
+    return Served(model, sampling)
+"""
+
+
+def test_the_server_of_a_teacher_that_is_evaluated_answers_the_held_out_problems_as_well(
+        make_run: Make, private: Callable[[str, str], str], source: Callable[..., dict[str, Any]],
+        tmp_path: Path) -> None:
+    name = private("served", SERVED)
+    model = tmp_path / "model"
+    model.mkdir()
+    run = make_run(
+        teacher={"plugin": name, "model": str(model), "sampling": {"temperature": 1.0}}, datasets=DATASETS[:1],
+        students=[{**STUDENTS[0], "base": str(model)}],
+        evaluate={"problems": source([("Compute 9 + 9.", "18")], name="held_out"), "teacher": name})
+    load.load(run)
+    assert generate.generate(run, on_policy.evaluation(run)) == 17
+    assert (tmp_path / name.partition(".")[0] / "starts.txt").read_text() == "started joined "
+    other = Run(run.recipe.model_copy(update={"students": []}), run.lake)
+    assert on_policy.evaluation(other) == {}, "its teacher is not one of the models that are evaluated"
