@@ -1,5 +1,6 @@
 """A recipe: one TOML file that says what to make. Validated, unknown keys refused, errors in one sentence."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ from factory.records import content_id
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may be part of a file's name."""
 
-MADE = re.compile(r"^.*/(students/[^/]+/[^/]+-[0-9a-f]{8}/model)$")
-"""The folder of a student made here: its end says which it is."""
+MADE = re.compile(r'"[^"]*/(students/[^/"]+/[^/"]+-[0-9a-f]{8}/model)"')
+"""The folder of a student made here, in JSON: its end says which it is."""
 
 FORBIDDEN = [r"no[- _]?distill", r"no[- _]?(ai[- _]?)?train", r"\bby[-_ ](nc[-_ ])?nd\b", r"no[- _]?derivatives?"]
 """Licences and terms that do not let a dataset be made of them: against distillation or training, and Creative
@@ -395,7 +396,9 @@ class Rounds(Strict):
     worse, and when of the diversity of its right answers the share `diversity` is left. Students `start` from the
     recipe's bases each time, or from the best student. `vary` is a parameter of the sources (a seed) that grows by one
     a round. `rationalise` shows the teacher the reference of what it got wrong, as STaR does; `explore` asks problems
-    that nothing solved so many times, as STILL-2 does.
+    that nothing solved so many times, as STILL-2 does. `reward` is a student that gives scores, a reward model: it is
+    trained before the round's other students, and their datasets have what it thinks of each trace as the measure
+    `reward`.
     """
 
     count: int = Field(3, ge=1)
@@ -405,6 +408,7 @@ class Rounds(Strict):
     vary: str = ""
     rationalise: bool = False
     explore: int | None = Field(None, ge=1)
+    reward: str = ""
     diversity: float = Field(0.5, ge=0, le=1)
     budget: Spending = Spending()  # type: ignore[call-arg]
 
@@ -502,17 +506,21 @@ class Recipe(Strict):
                                  f"'{of[base]}' writes: let it start from another")
         return self
 
+    @model_validator(mode="after")
+    def _rewarded(self) -> Self:
+        names = [student.name for student in self.students]
+        if self.rounds and self.rounds.reward and self.rounds.reward not in names:
+            raise ValueError(f"rounds.reward is '{self.rounds.reward}'{did_you_mean(self.rounds.reward, names)}")
+        return self
+
     @property
     def id(self) -> str:
         """Hash of the recipe's content, but for how the work is spread and audited, what it may cost, and where the
         lake lies that a student was made in."""
         left_out: Any = {"tasks": True, "audit": True, "budget": True, "price": True, "verify": {"beside": True},
                          "rounds": True}
-        values = self.model_dump(mode="json", exclude=left_out)
-        for holder, key in ((values["teacher"]["params"], "model"), *((spec, "base") for spec in values["students"])):
-            if isinstance(holder.get(key), str):
-                holder[key] = MADE.sub(r"\1", holder[key])
-        return content_id("recipe", values)
+        text = json.dumps(self.model_dump(mode="json", exclude=left_out), ensure_ascii=False)
+        return content_id("recipe", json.loads(MADE.sub(r'"\1"', text)))
 
     def json_text(self) -> str:
         return self.model_dump_json()

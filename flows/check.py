@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from factory import plugins, terms, truncation
 from factory.lake import Lake
 from factory.protocols import UserError
-from factory.recipe import Plugin, Recipe
+from factory.recipe import MeasureSpec, Plugin, Recipe
 from factory.records import Candidate, Completion, Problem, Request, Trace
 from factory.run import Run, make_teacher
 from factory.stages import budget, choose, decontaminate, emit, gate, on_policy, recorded, rounds
@@ -17,6 +17,9 @@ from flows.export import forbidden
 
 def check(recipe: Recipe) -> list[str]:
     """Raises UserError for the first thing that is wrong; returns what was looked at, one line each."""
+    if recipe.rounds and recipe.rounds.reward:  # its model is not there yet: any number stands for what it thinks
+        stand_in = MeasureSpec(plugin="length", name="reward")
+        recipe = recipe.model_copy(update={"measures": [*recipe.measures, stand_in]})
     return [*_sources(recipe), *decontaminate.check(recipe), *_teachers(recipe), *recorded.check(recipe),
             *_students(recipe), *_rounds(recipe), *_rules(recipe), *_parts(recipe), *_templates(recipe)]
 

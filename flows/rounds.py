@@ -4,7 +4,7 @@ train, evaluate, and let the gate decide who is the next teacher (Llama 3.1, 202
 What a round is made of lies in `factory.stages.rounds`; here is the order. Killed anywhere, it goes on there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from factory.lake import Lake
 from factory.protocols import Exhausted
 from factory.recipe import Recipe, Spending
 from factory.run import Run
-from factory.stages import on_policy
 from factory.stages import rounds as stage
 from factory.stages.rounds import Loop
 from flows import pipeline
@@ -40,7 +39,7 @@ def load_round(recipe: str, lake: str, made: str) -> None:
 def close_round(recipe: str, lake: str, number: int) -> None:
     loop = open_loop(recipe, lake)
     try:
-        stage.close(loop, number, Hold(loop, number).runs())
+        stage.close(loop, number, list(Hold(loop, number).begun()))
     finally:
         loop.run.lake.compact()
 
@@ -55,26 +54,20 @@ class Hold:
     loop: Loop
     number: int
 
-    @property
-    def main(self) -> Run:
-        """The run of the round's teacher."""
+    def begun(self) -> Iterator[Run]:
+        """Its runs, each once those before it have trained their students."""
         best = stage.state(self.loop.rows(), True)[0]
         path = Path(best["path"]) if best else self.loop.base
-        return Run(stage.recipe_of(self.loop.recipe, self.number, path), self.loop.run.lake)
-
-    def runs(self) -> list[Run]:
-        """All of its runs that have begun."""
-        return [self.main, *on_policy.runs(self.main)]
+        return stage.runs(stage.recipe_of(self.loop.recipe, self.number, path), self.loop.run.lake)
 
     def left(self) -> Spending:
         """What is left of the budget of all rounds; raises Exhausted at its end."""
-        return stage.left(self.loop, self.runs())
+        return stage.left(self.loop, list(self.begun()))
 
     def hold(self, each: Each, each_shard: Each) -> None:
         this = (self.loop.recipe.json_text(), str(self.loop.run.lake.folder))
-        self._make(self.main, each, each_shard, this)
-        for own in on_policy.runs(self.main):
-            self._make(own, each, each_shard, this)
+        for run in self.begun():
+            self._make(run, each, each_shard, this)
         self.left()
         each(close_round, [(*this, self.number)])
 

@@ -6,7 +6,7 @@ content like everything else, so a round that was killed goes on where it was; i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from factory import models
-from factory.lake import now
+from factory.lake import Lake, now
 from factory.metrics import interval
 from factory.protocols import Exhausted, UserError
 from factory.recipe import Adaptive, Generate, MeasureSpec, OnPolicy, Plugin, Recipe, Rounds, Spending
@@ -40,9 +40,11 @@ Row = dict[str, Any]
 
 
 def recipe_of(recipe: Recipe, number: int, best: Path) -> Recipe:
-    """The recipe of round `number` (1 is the first), with the best model so far as its teacher from the second on."""
+    """The recipe of round `number` (1 is the first), with the best model so far as its teacher from the second on; its
+    runs follow from it (`runs`).
+    """
     rounds = options(recipe)
-    changed: Row = {"name": f"{recipe.name}-r{number}", "round": number, "rounds": None, "evaluate": None}
+    changed: Row = {"name": f"{recipe.name}-r{number}", "round": number, "evaluate": None}
     if number > 1:
         changed["teacher"] = (recipe.on_policy.teacher or recipe.teacher).with_params(model=str(best))
     if rounds.start == "best":
@@ -98,6 +100,38 @@ def _exploring(recipe: Recipe, most: int) -> Recipe:
     own = recipe.on_policy.model_copy(update={"samples": recipe.on_policy.samples or usual})
     generate = recipe.generate.model_copy(update={"samples": max(most, usual), "adaptive": rule})
     return recipe.model_copy(update={"generate": generate, "on_policy": own})
+
+
+def runs(recipe: Recipe, lake: Lake) -> Iterator[Run]:
+    """The runs of a round, given by its recipe with the name of its reward model in [rounds]: each follows from what
+    was trained in those before it, so train one's students before the next.
+    """
+    reward = options(recipe).reward
+    made = recipe.model_copy(update={"rounds": None})
+    if reward:
+        yield (ranking := Run(_ranking(made, reward), lake))
+        if (model := trained(ranking).get(reward)) is None:
+            return
+        made = _scored(made, reward, model)
+    yield (main := Run(made, lake))
+    yield from on_policy.runs(main)
+
+
+def _ranking(recipe: Recipe, reward: str) -> Recipe:
+    """What the reward model is made of, and nothing else."""
+    student = next(spec for spec in recipe.students if spec.name == reward)
+    datasets = [spec for spec in recipe.datasets if spec.name == student.dataset]
+    return recipe.model_copy(update={"name": f"{recipe.name}-{reward}", "datasets": datasets, "students": [student]})
+
+
+def _scored(recipe: Recipe, reward: str, model: Path) -> Recipe:
+    """The rest, with the reward model's scores as a measure."""
+    students = [spec for spec in recipe.students if spec.name != reward]
+    wanted = {spec.dataset for spec in students}
+    scores = MeasureSpec(plugin="reward", params={"model": str(model)}, name="reward")
+    return recipe.model_copy(update={
+        "measures": [*recipe.measures, scores], "students": students,
+        "datasets": [spec for spec in recipe.datasets if spec.name in wanted]})
 
 
 # -- the loop --------------------------------------------------------------------------------------------------------
@@ -172,7 +206,7 @@ def state(rows: Sequence[Row], budget_left: bool) -> tuple[Row | None, int, str]
 
 def left(loop: Loop, held: Sequence[Run]) -> Spending:
     """What is left of the loop's budget beside its closed rounds and the runs of this one. Raises Exhausted."""
-    rows, costs = loop.rows(), [_cost(run) for run in held]
+    rows, costs = loop.rows(), list(_costs(held).values())
     found = {}
     for name, column in (("max_tokens", "tokens"), ("max_usd", "usd"), ("max_seconds", "seconds")):
         limit = getattr(loop.options.budget, name)
@@ -294,7 +328,7 @@ def close(loop: Loop, number: int, held: Sequence[Run]) -> list[Row]:
         best = _row(loop, 0, 0, loop.base.name, loop.base, mine, None) | {
             "promoted": True, "reason": "where the rounds begin"}
         rows.append(best)
-    costs = {run.id: _cost(run) for run in held}
+    costs = _costs(held)
     decided = []
     for place, (run, name, path) in enumerate(students):
         decision = gate.decide(_judging(scores[f"r{number} {name}"]), _judging(mine), loop.options.diversity)
@@ -302,7 +336,7 @@ def close(loop: Loop, number: int, held: Sequence[Run]) -> list[Row]:
                        | costs.pop(run.id, {}) | {"against": f"{best['student']} of round {best['round']}"})
         if decision.promoted:
             best, mine = decided[-1], scores[f"r{number} {name}"]
-    decided = decided or [_nothing(loop, number, best) | costs.get(held[0].id, {})]
+    decided = decided or [_nothing(loop, number, best) | next(iter(costs.values()), {})]
     if not any(row["promoted"] for row in decided):
         decided[-1]["stopped"] = _why_stopped([row["kind"] for row in decided])
     loop.run.lake.append_new("rounds", [{k: v for k, v in row.items() if k != "kind"} for row in (*rows, *decided)])
@@ -358,6 +392,16 @@ def _why_stopped(kinds: Sequence[str]) -> str:
             "diversity": "no student passed the gate, and the right answers have become alike",
             "no gain": "no student was significantly better than the best so far",
             "no student": "no student was trained"}[first]
+
+
+def _costs(held: Sequence[Run]) -> dict[str, Row]:
+    """By run; a reward model's goes to the run that it scores for, which has the same traces."""
+    found = {run.id: _cost(run) for run in held}
+    if len(held) > 1 and all(only_scores(spec) for spec in held[0].recipe.students):
+        first, main = found.pop(held[0].id), found[held[1].id]
+        data = {**json.loads(main["data"]), "auroc": json.loads(first["data"])["auroc"]}
+        main |= {"data": canonical(data), **{key: main[key] + first[key] for key in ("seconds", "trained_tokens")}}
+    return found
 
 
 def _cost(run: Run) -> Row:
