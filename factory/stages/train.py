@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from factory import guard, models, plugins
+from factory import guard, models, plugins, training_records
 from factory.lake import now
 from factory.protocols import UserError
 from factory.recipe import StudentSpec
@@ -67,11 +69,29 @@ def _train_one(run: Run, spec: StudentSpec, base: Path) -> Path | None:
             counts["rows"] = facts["rows"]
             _in_a_process(run, spec, base, dataset, output)
     figures = json.loads((output / "figures.json").read_text())
+    _record(run, spec, key, facts, output, figures)
     run.lake.append_new("students", [dict(
         id=key, run_id=run.id, name=spec.name, plugin=spec.trainer.plugin, params=canonical(spec.trainer.params),
         base=str(base), dataset=facts["id"], path=str((output / "model").relative_to(run.lake.folder)),
         figures=canonical(figures), created=now())])
     return output / "model"
+
+
+def _record(run: Run, spec: StudentSpec, key: str, facts: dict[str, Any], output: Path, figures: dict[str, Any]
+            ) -> None:
+    """What it took, its losses and their picture; and aloud what was left out."""
+    noted = [json.loads(path.read_text()) for name in ("run.json", "plan.json") if (path := output / name).is_file()]
+    settings = {key: value for part in noted for key, value in part.items()} or dict(spec.trainer.params)
+    digest = run.lake.value("SELECT any_value(digest) FROM datasets WHERE id = $1", [facts["id"]]) or ""
+    run.lake.append_new("losses", training_records.loss_rows(key, run.id, figures))
+    run.lake.append_new("trainings", [training_records.training_row(
+        key, run.id, spec.name, digest, settings, figures, now())])
+    training_records.picture(f"{run.recipe.name}, {spec.name}", figures,
+                             run.lake.place("plots", f"{run.recipe.name}-{spec.name}.png"))
+    if too_long := figures.get("rows_too_long"):
+        print(f"the student '{spec.name}': {too_long:,} of {too_long + figures.get('rows', 0):,} rows are longer than "
+              f"{figures.get('length_limit', 'max_length')} tokens and were left out: raise max_length of its trainer, "
+              "or take a base with a longer context")
 
 
 def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output: Path) -> None:
@@ -89,6 +109,7 @@ def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     child = guard.start([sys.executable, "-m", "factory.students", str(order)], environment, log)
     try:
+        _tell_plan(child, output / "plan.json", log)
         child.wait()
     finally:
         guard.stop(child)
@@ -97,3 +118,15 @@ def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output
         last = lines[-1] if lines else "no output"
         raise UserError(f"training the student '{spec.name}' failed: {last.strip()} (the whole log: {log}); "
                         "its checkpoints are kept, so the same command goes on from there")
+
+
+def _tell_plan(child: "subprocess.Popen[bytes]", plan: Path, log: Path) -> None:
+    """Pass on what a trainer says that it will take, once it says so."""
+    while not plan.exists():
+        try:
+            child.wait(0.2)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+    said = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith("about ")]
+    print(*said[:1], sep="\n", file=sys.stderr)

@@ -17,23 +17,37 @@ Row = dict[str, Any]
 datasets.disable_progress_bars()
 
 
-def open_rows(dataset: Path, conversations: Sequence[str], others: Sequence[str] = ()) -> list[Row]:
-    """The train split as a list. Raises UserError if it is empty or not of messages in the columns `conversations`."""
+def open_rows(dataset: Path, conversations: Sequence[str], others: Sequence[str] = (),
+              optional: Sequence[str] = ()) -> list[Row]:
+    """The train split as a list. Raises UserError if it is empty or not of messages in the columns `conversations`.
+
+    The columns `others` must be there, those of `optional` come along where they are.
+    """
     columns = [*conversations, *others]
     try:
         rows = datasets.load_dataset(str(dataset), split="train")
     except Exception as error:  # the library raises every kind here; whichever it is, this folder does not open
         raise UserError(f"{dataset} does not open as a dataset ({first_line(error)}): emit it again") from error
     if missing := sorted(set(columns) - set(rows.column_names)):
-        raise UserError(f"{dataset} has no column '{missing[0]}' (it has {', '.join(rows.column_names)}): emit it with "
-                        f"an emitter that writes {', '.join(columns)}")
-    found: list[Row] = rows.select_columns(columns).to_list()
+        raise UserError(f"{dataset} has no column '{missing[0]}' (it has {', '.join(rows.column_names)}): "
+                        f"{_trainer_for(rows.column_names)}emit it with an emitter that writes {', '.join(columns)}")
+    found: list[Row] = rows.select_columns([*columns, *(n for n in optional if n in rows.column_names)]).to_list()
     if not found:
         raise UserError(f"{dataset} has no rows: loosen the rules, or make more traces")
     if not all(_is_conversation(row[column]) for row in found for column in conversations):
         raise UserError(f"{dataset}: {', '.join(conversations)} must be lists of messages with a role and a content: "
                         "emit it again")
     return found
+
+
+FORMATS = {"sft": {"messages"}, "dpo": {"prompt", "chosen", "rejected"}, "kto": {"prompt", "completion", "label"},
+           "grpo": {"prompt", "verifier", "reference"}}
+"""Trainers by the columns that tell their rows."""
+
+
+def _trainer_for(columns: Sequence[str]) -> str:
+    fitting = next((name for name, needed in FORMATS.items() if needed <= set(columns)), "")
+    return f"these rows are for the trainer '{fitting}'; use that, or " if fitting else ""
 
 
 def _is_conversation(value: Any) -> bool:

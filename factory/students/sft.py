@@ -6,7 +6,6 @@ Muon for the matrices, AdamW for the rest (Jordan et al. 2024, https://kellerjor
 are for a student of half a million parameters; for a real one set optimizer = "adamw" and a rate near 2e-5.
 """
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,37 +15,41 @@ NEEDS = ("torch", "trl")
 
 
 def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_rate: float = 4e-3, batch: int = 32,
-        optimizer: Literal["muon", "adamw"] = "muon", max_length: int = 1024, warmup: float = 0.05, bf16: bool = False,
-        save_steps: int = 50, threads: int = 0, seed: int = 0) -> dict[str, Any]:
+        optimizer: Literal["muon", "adamw"] = "muon", max_length: int = 1024, warmup: float = 0.05, lora: int = 0,
+        bf16: bool | None = None, checkpointing: bool | None = None, liger: bool | None = None, tokens_at_once: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto", save_steps: int = 50, threads: int = 0,
+        seed: int = 0) -> dict[str, Any]:
     """Train `base` on rows of `messages` into `output/model`; goes on where a killed run stopped.
 
-    A row longer than `max_length` tokens is left out and counted, never shortened. `threads` 0 is all cores.
+    `batch` counts rows of a step, over all GPUs. A row longer than `max_length` tokens or the model's context is left
+    out and counted, never shortened. `lora` is the rank of adapters, trained by AdamW and merged at the end; 0 trains
+    all weights. Chosen by themselves where they are not set: `bf16` and `liger` (kernels) where the device has them,
+    `checkpointing` (activations computed twice) and `tokens_at_once` by what memory there is; no result depends on
+    the last two. `threads` 0 is all cores.
     """
-    from trl import SFTConfig, SFTTrainer
+    given = dict(locals())
+    from trl import SFTConfig
 
-    from factory.students import _base, _rows
+    from factory.students import _fit as fit
+    from factory.students import _rows
     from factory.students import _training as training
-    from factory.students._muon import Muon
+    from factory.students._loop import Supervised
 
     if figures := training.finished(output):
         return figures
-    settings = {"plugin": "sft", "version": VERSION, "base": base, "dataset": dataset, "epochs": epochs,
-                "learning_rate": learning_rate, "batch": batch, "optimizer": optimizer, "max_length": max_length,
-                "warmup": warmup, "bf16": bf16, "seed": seed}
-    model, tokenizer = _base.open_base(base)
-    rows = [tokenised(tokenizer, row["messages"]) for row in _rows.open_rows(dataset, ["messages"])]
-    kept, too_long = _rows.drop(rows, lambda row: row["length"] <= max_length,
-                                   f"all are longer than max_length = {max_length} tokens: raise it")
-    training.begin(output, settings, threads)
-    places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
-    args = SFTConfig(**training.arguments(output, math.ceil(len(places) / batch), save_steps, seed), bf16=bf16,
-                     learning_rate=learning_rate, per_device_train_batch_size=batch, warmup_steps=warmup)
-    trainer = SFTTrainer(model=model, args=args, processing_class=tokenizer,
-                         train_dataset=_rows.ordered(kept, places),
-                         optimizers=(Muon(model, learning_rate) if optimizer == "muon" else None, None))
-    figures = {"plugin": "sft", "epochs": epochs, "rows": len(kept), "rows_too_long": too_long,
-               "trained_tokens": sum(trained(kept[i]) for i in places), **training.train(trainer)}
-    return training.finish(trainer.model, tokenizer, base, output, figures)
+    options = fit.Options.of(given)
+    model, tokenizer = fit.open_base(base, options)
+    opened = _rows.open_rows(dataset, ["messages"], optional=["trace_id"])
+    rows = [{**tokenised(tokenizer, row["messages"]), "trace_id": row.get("trace_id")} for row in opened]
+    kept, lengths = fit.drop_too_long(rows, model, options)
+    training.begin(output, training.noted("sft", VERSION, given), threads)
+    places = fit.ordered(kept, options)
+    args = SFTConfig(**fit.arguments(output, fit.steps(places, options), options))
+    trainer = Supervised(model=model, args=args, processing_class=tokenizer, peft_config=fit.adapter(options),
+                         train_dataset=_rows.ordered(kept, places), optimizers=fit.optimiser(model, options))
+    figures = {"plugin": "sft", "epochs": epochs, **lengths, "trained_tokens": sum(trained(kept[i]) for i in places),
+               **fit.run(trainer, kept, places, output, options)}
+    return fit.done(trainer, tokenizer, base, output, figures)
 
 
 def tokenised(tokenizer: Any, messages: list[Any]) -> dict[str, Any]:
@@ -56,7 +59,8 @@ def tokenised(tokenizer: Any, messages: list[Any]) -> dict[str, Any]:
     answer = _rows.answer_tokens(tokenizer, messages[-1])
     prompt = _rows.prompt_tokens(tokenizer, messages[:-1])
     ids = prompt + answer
-    return {"input_ids": ids, "labels": [-100] * len(prompt) + answer, "length": len(ids)}
+    return {"input_ids": ids, "labels": [-100] * len(prompt) + answer, "length": len(ids),
+            "longest": len(ids)}
 
 
 def trained(row: dict[str, Any]) -> int:

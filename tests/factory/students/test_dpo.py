@@ -45,7 +45,8 @@ def test_a_side_that_ends_where_they_part_keeps_its_end(base: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("params", [{"sft_weight": 0.0}, {"cut_after": None, "sft_weight": 0.2, "epochs": 2}])
+@pytest.mark.parametrize("params", [{"nll": 0.0}, {"cut_after": None, "epochs": 2}, {"nll_on": "answer"},
+                                    {"loss": "simpo", "smoothing": 0.1}])
 def test_training_raises_the_margin_of_its_pairs(base: Path, dpo_rows: list[Any], dataset: Write, tmp_path: Path,
                                                  params: dict[str, Any]) -> None:
     figures = dpo.dpo(base, dataset([*dpo_rows, pair("2", "2")]), tmp_path / "out", learning_rate=1e-3, threads=1,

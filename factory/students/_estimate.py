@@ -1,0 +1,151 @@
+"""Before a training starts: how much memory and time it takes, and what would fit when it does not.
+
+Weights, gradients and the optimiser's state are counted; what a forward pass keeps for the backward pass is measured on
+one short line and grows with the tokens of a line; time is that of one batch, run and thrown away.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from factory.protocols import UserError
+from factory.students import _device
+from factory.students._lines import Line
+
+GIB = 2**30
+SHARE = 0.92
+"""How much of the free memory may be planned with: allocators round up."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, by what they are for. `fixed` is what the process holds before any of it (libraries)."""
+
+    weights: int
+    gradients: int
+    optimiser: int
+    activations: int
+    fixed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.fixed + self.weights + self.gradients + self.optimiser + self.activations
+
+    def __str__(self) -> str:
+        parts = {"weights": self.weights, "gradients": self.gradients, "optimiser": self.optimiser,
+                 "activations": self.activations}
+        return f"{size(self.total)} ({', '.join(f'{name} {size(value)}' for name, value in parts.items())})"
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / 2**20:.0f} MiB"
+
+
+def parameters(base: Any) -> int:
+    """Of the model in the folder, from its configuration alone: nothing is loaded."""
+    with torch.device("meta"):
+        made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
+    return sum(p.numel() for p in made.parameters())
+
+
+def static(count: int, trained: int, optimiser: str, fixed: int = 0) -> Memory:
+    """In float32, with weights in bfloat16 beside them counted as activations. Muon keeps one value a weight."""
+    return Memory(4 * count, 4 * trained, (4 if optimiser == "muon" else 8) * trained, 0, fixed)
+
+
+def refuse_what_cannot_fit(count: int, trained: int, optimiser: str, device: str, lora: int) -> None:
+    """Before anything is loaded: weights, gradients and the optimiser alone."""
+    needed, free = static(count, trained, optimiser), int(_device.free_memory(device) * SHARE)
+    if needed.total <= free:
+        return
+    ways = []
+    if not lora and 4 * count + 16 * count // 50 < free:
+        ways.append("lora = 16")
+    if device == "cuda":
+        ways.append(f"{-(-needed.total // free)} GPUs of this size")
+    raise UserError(_cannot(needed, free, ways or ["a smaller base", f"a machine with {size(needed.total / SHARE)}"]))
+
+
+def _cannot(needed: Memory, free: int, ways: Sequence[str]) -> str:
+    return (f"the training needs about {needed} and {size(free)} are free, so it cannot start; it would fit with "
+            f"{' or '.join(ways)}")
+
+
+def kept_per_token(trainer: Any, line: Line) -> float:
+    """Bytes a token of the line that the forward pass keeps for the backward pass, each storage counted once."""
+    seen: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if not isinstance(tensor, torch.nn.Parameter) and storage.data_ptr() not in weights:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {p.untyped_storage().data_ptr() for p in trainer.model.parameters()}
+    trainer.model.train()
+    line = trainer._prepare_inputs(line)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), trainer.compute_loss_context_manager():
+        score = trainer.scores(trainer.model, {key: value for key, value in line.items() if key in USED}).sum()
+    del score
+    return float(sum(seen.values())) / int(line["input_ids"].numel())
+
+
+USED = ("input_ids", "labels", "position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k",
+        "documents", "use_cache")
+
+
+def seconds_a_token(trainer: Any, lines: list[Line]) -> float:
+    """Of a forward and a backward pass over one batch, thrown away."""
+    started = time.perf_counter()
+    trainer.training_step(trainer.model, lines)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    trainer.model.zero_grad(set_to_none=True)
+    return float(seconds / sum(line["input_ids"].numel() for line in lines))
+
+
+def plan(memory: Memory, kept: float, tokens: int, longest: int, layers: int, free: int, chosen: bool | None,
+         fixed: int) -> tuple[Memory, int, bool]:
+    """Memory, tokens of a line and whether to recompute activations: as asked, else the fastest that fits.
+
+    `tokens` are those of a line as asked, `longest` the fewest it may have. Weights are loaded and `fixed` is what else
+    the process holds; `free` is what may still be taken.
+    """
+    recomputed = kept / layers + kept / 12  # one layer's, and what goes from layer to layer
+    memory = replace(memory, fixed=fixed)
+    held = memory.weights + fixed
+    lines = sorted({tokens, max(longest, tokens // 2), max(longest, tokens // 4), longest}, reverse=True)
+    for checkpointing in [chosen] if chosen is not None else [False, True]:
+        for count in lines:
+            made = replace(memory, activations=int((recomputed if checkpointing else kept) * count))
+            if made.total - held <= free * SHARE:
+                return made, count, bool(checkpointing)
+    least = replace(memory, activations=int((kept if chosen is False else recomputed) * longest))
+    raise UserError(_cannot(least, free + held, _ways(least, kept, recomputed, longest, free, chosen)))
+
+
+def _ways(memory: Memory, kept: float, recomputed: float, longest: int, free: int, chosen: bool | None) -> list[str]:
+    room = free * SHARE - memory.gradients - memory.optimiser
+    ways = []
+    if chosen is False and recomputed * longest <= room:
+        ways.append("checkpointing = true")
+    if room > 0 and (fits := int(room / recomputed)) >= 64:
+        ways.append(f"max_length = {min(fits, longest - 1)}")
+    if free * SHARE > recomputed * longest + memory.gradients // 25:
+        ways.append("lora = 16")
+    return ways or ["a smaller base", "more memory"]
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else (
+        f"{seconds / 3600:.1f} h")
+
+
+def as_figures(memory: Memory, seconds: float) -> dict[str, Any]:
+    return {"estimated_memory": memory.total, "estimated_seconds": round(seconds, 1), "estimate": asdict(memory)}

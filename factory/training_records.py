@@ -1,0 +1,63 @@
+"""What a training leaves in the lake besides its model: a row of settings and figures, its losses, and their picture.
+
+A private trainer reports what it likes; a figure that it does not report is NULL.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from factory.records import canonical, content_id
+
+NUMBERS = ("rows", "rows_too_long", "length_limit", "steps", "processes", "tokens", "trained_tokens", "seconds",
+           "tokens_per_second", "flops", "matrix_rate", "mfu", "peak_memory", "estimated_memory", "estimated_seconds",
+           "first_loss", "last_loss")
+"""Figures that are columns of their own."""
+
+
+def training_row(student: str, run_id: str, name: str, data_digest: str, recipe: Mapping[str, Any],
+                 figures: Mapping[str, Any], created: str) -> dict[str, Any]:
+    """The row of `trainings`; `recipe` is every setting that the trainer noted, defaults included."""
+    return {"id": content_id("training", student), "student": student, "run_id": run_id, "name": name,
+            "data_digest": data_digest, "recipe": canonical(recipe), "versions": canonical(figures.get("versions", {})),
+            "device": figures.get("device"), "bf16": figures.get("bf16"),
+            **{key: figures.get(key) for key in NUMBERS}, "created": created}
+
+
+def loss_rows(student: str, run_id: str, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of `losses`: a stretch of steps each, by its last."""
+    return [{"id": content_id("loss", student, int(step)), "student": student, "run_id": run_id, "step": int(step),
+             "loss": float(loss)} for step, loss in figures.get("points", [])]
+
+
+def picture(name: str, figures: Mapping[str, Any], path: Path) -> Path | None:
+    """A PNG of the loss by step, with what it cost beneath; None without losses."""
+    points = figures.get("points", [])
+    if not points:
+        return None
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(7, 4.2))
+    axis.plot([step for step, _ in points], [loss for _, loss in points], color="#4472a8", marker="." if len(
+        points) < 20 else None)
+    axis.set_title(f"{name}: loss by step")
+    axis.set_xlabel(_cost(figures))
+    axis.set_ylabel("loss")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    return path
+
+
+def _cost(figures: Mapping[str, Any]) -> str:
+    """What the training took, as far as the trainer tells."""
+    parts = [("seconds", "{:,.0f} s"), ("tokens_per_second", "{:,.0f} tokens/s"),
+             ("mfu", "{:.0%} of the matrix rate"), ("peak_memory", "{:,.0f} MiB at most")]
+    told = [shown.format(figures[key] / 2**20 if key == "peak_memory" else figures[key])
+            for key, shown in parts if figures.get(key) is not None]
+    return "step" + (f"   ({', '.join(told)})" if told else "")
