@@ -80,8 +80,9 @@ def trl_run(kind: str, base: Path, rows: list[dict[str, Any]], folder: Path, arg
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     shared = {"output_dir": str(folder), "per_device_train_batch_size": args.batch, "num_train_epochs": 1,
               "learning_rate": args.rate, "report_to": [], "save_strategy": "no", "logging_steps": 1,
-              "max_length": None, "use_cpu": not args.gpu, "dataloader_pin_memory": args.gpu, "disable_tqdm": True, "warmup_steps": 0.05,
-              "weight_decay": 0.01, "adam_beta2": 0.95, "train_sampling_strategy": "sequential", **options}
+              "max_length": None, "use_cpu": not args.gpu, "dataloader_pin_memory": args.gpu, "disable_tqdm": True,
+              "warmup_steps": 0.05, "weight_decay": 0.01, "adam_beta2": 0.95,
+              "train_sampling_strategy": "sequential", **options}
     if kind == "sft":
         data = datasets.Dataset.from_list([{"prompt": row["messages"][:1], "completion": row["messages"][1:]}
                                            for row in rows])
