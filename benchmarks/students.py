@@ -42,7 +42,7 @@ def recipe(seed: int, problems: int, threads: int) -> Recipe:
 
     for student in values["students"]:
         student["trainer"] |= {"seed": seed, "threads": threads}
-    bad = {"learning_rate": 1e-4, "epochs": 2, "cut_after": 0, "sft_weight": 0.0}
+    bad = {"learning_rate": 1e-4, "epochs": 2, "cut_after": 0, "nll": 0.0}
     values["students"].append({**values["students"][1], "name": BAD,
                                "trainer": {**values["students"][1]["trainer"], **bad}})
     values["name"] = f"students-{seed}"
