@@ -68,10 +68,9 @@ def _rules(lake: Lake, run_id: str, recipe: Recipe, trace_id: str) -> list[str]:
 
 def _rule(lake: Lake, run_id: str, recipe: Recipe, name: str, row: dict[str, Any], columns: list[str]) -> str:
     """Whether the rule alone lets the trace pass, with the values of the columns that it names."""
-    alone = recipe.model_copy(update={"rules": {name: recipe.rules[name]}})
-    dropped = lake.value(f"SELECT dropped FROM ({candidates_sql(alone)}) WHERE trace_id = $2",
-                         [run_id, row["trace_id"]])
-    passed = dropped != name
+    bare = candidates_sql(recipe.model_copy(update={"rules": {}}))
+    passed = lake.value(f"SELECT coalesce(({recipe.rules[name]}), false) FROM ({bare}) WHERE trace_id = $2",
+                        [run_id, row["trace_id"]])
     words = re.findall(r"\w+", recipe.rules[name])
     values = ", ".join(f"{column} = {_value(row[column])}" for column in columns if column in words)
     return f"  {'passes' if passed else 'FAILS '}  {name}: {recipe.rules[name]}   [{values}]"

@@ -26,7 +26,7 @@ STYLE = """
 body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;
   max-width: 860px; padding: 24px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 8px; } h3 { font-size: 15px; }
-p, .soft { color: var(--soft); } p { max-width: 72ch; margin: 4px 0 10px; }
+p, h1, .soft { overflow-wrap: anywhere; } p, .soft { color: var(--soft); } p { max-width: 72ch; margin: 4px 0 10px; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 12.5px; }
 svg .soft { fill: var(--soft); } svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
 .fill-main { fill: var(--main); } .fill-good { fill: var(--good); } .fill-bad { fill: var(--bad); }
@@ -41,6 +41,9 @@ details { background: var(--card); border: 1px solid var(--line); border-radius:
 summary { cursor: pointer; } pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px; margin: 6px 0; }
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 5px 0 12px; }
 .good { background: var(--good); } .bad { background: var(--bad); }
+.wide { overflow-x: auto; }
+@media (max-width: 640px) { body { padding: 14px; } svg { min-width: 640px; } svg text { font-size: 15px; }
+  table { display: block; overflow-x: auto; } }
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 

@@ -95,7 +95,7 @@ def _curve(colour: str, points: Sequence[tuple[float, float, float, float]]) -> 
 
 
 def _svg(width: int, height: int, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
+    return f'<div class="wide"><svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg></div>'
 
 
 def _cut(text: str, most: int) -> str:

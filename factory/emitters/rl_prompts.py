@@ -1,7 +1,7 @@
 """A row for reinforcement learning with verifiable rewards (GRPO, RLVR): prompt, verifier's name, reference.
 
 The one emitter whose rows hold a reference: the reward needs it (`verifiers.rewards.reward`), and nothing is imitated.
-Each pick gives its problem, whatever its trace: choose with `labelled` and `per_problem = 1`, and let a rule such as
+Each pick gives its problem, once, whatever its traces: choose with `labelled`, and let a rule such as
 `pass_rate BETWEEN 0.1 AND 0.9` leave out what is always or never solved.
 """
 
@@ -10,7 +10,8 @@ from typing import Any
 from factory.emitters import asked
 from factory.records import Pick, Problem
 
-VERSION = 1
+VERSION = 2
+ONE_A_PROBLEM = True
 
 
 def rl_prompts(pick: Pick, *, system: str = "", prefix: str = "", suffix: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from factory.records import Candidate, Pick
-from factory.selection import check_pairs, distinct
+from factory.selection import check_pairs, distinct, ratio
 from factory.solutions import starts_over
 
 VERSION = 2
@@ -57,18 +57,27 @@ def _plain(text: str) -> str:
 
 
 def picks(candidates: Sequence[Candidate], end: Callable[[str, str], int | None], name: str, per_problem: int,
-          over_longest: bool) -> list[Pick]:
+          over_longest: bool, max_length_ratio: float) -> list[Pick]:
     """The shortest correct traces after `end(text, answer)` said where to cut each; None leaves a trace out.
 
-    With `over_longest` the rejected side is the problem's longest correct trace, whole, as Sky-T1-Flash pairs them.
+    With `over_longest` the rejected side is the problem's longest correct trace, whole, as Sky-T1-Flash pairs them, of
+    those that have at most `max_length_ratio` times as many characters.
     """
-    check_pairs(per_problem, 1.0)
+    check_pairs(per_problem, max_length_ratio)
     correct = distinct(sorted((c for c in candidates if c.status == "correct"), key=lambda c: c.trace_id))
     made = [shorter for c in correct if (shorter := _cut(c, end)) is not None]
     chosen = distinct(sorted(made, key=lambda c: (len(c.raw), c.trace_id)), per_problem)
-    longest = max(correct, key=lambda c: (len(c.raw), c.trace_id), default=None) if over_longest else None
+    if not over_longest:
+        return [Pick(c, None, f"{name}: {len(c.raw)} characters") for c in chosen]
     return [Pick(c, longest, f"{name}: {len(c.raw)} characters") for c in chosen
-            if not over_longest or (longest and longest.trace_id != c.trace_id and len(longest.raw) > len(c.raw))]
+            if (longest := _longest(correct, c, max_length_ratio))]
+
+
+def _longest(correct: Sequence[Candidate], short: Candidate, max_length_ratio: float) -> Candidate | None:
+    """The longest of the others that is longer than `short`, and not by too much."""
+    longer = [c for c in correct if c.trace_id != short.trace_id and len(c.raw) > len(short.raw)
+              and ratio(c, short) <= max_length_ratio]
+    return max(longer, key=lambda c: (len(c.raw), c.trace_id), default=None)
 
 
 def _cut(candidate: Candidate, end: Callable[[str, str], int | None]) -> Candidate | None:

@@ -15,7 +15,7 @@ VERSION = 2
 
 
 def diverse_solutions(candidates: Sequence[Candidate], *, per_problem: int = 1, over_longest: bool = False,
-                      at_most_alike: float = 0.3, n: int = 2) -> list[Pick]:
+                      max_length_ratio: float = 10.0, at_most_alike: float = 0.3, n: int = 2) -> list[Pick]:
     """`at_most_alike`: solutions that share more of their word `n`-grams (Jaccard) say the same thing."""
     if n < 1 or not 0 <= at_most_alike < 1:
         raise UserError("diverse_solutions needs n of 1 or more, and at_most_alike from 0 to below 1")
@@ -29,4 +29,4 @@ def diverse_solutions(candidates: Sequence[Candidate], *, per_problem: int = 1, 
             seen.append(mine)
             last = one.end if one.right else last
         return last
-    return picks(candidates, end, "diverse solutions", per_problem, over_longest)
+    return picks(candidates, end, "diverse solutions", per_problem, over_longest, max_length_ratio)

@@ -14,11 +14,12 @@ VERSION = 2
 
 
 def first_solution(candidates: Sequence[Candidate], *, per_problem: int = 1, reflection: bool = False,
-                   over_longest: bool = False) -> list[Pick]:
+                   over_longest: bool = False, max_length_ratio: float = 10.0) -> list[Pick]:
     """The shortest after the cut come first. `reflection` keeps up to the second solution that is right, if there is
-    one; `over_longest` makes preference pairs against the problem's longest correct trace."""
+    one; `over_longest` makes preference pairs against the problem's longest correct trace of at most `max_length_ratio`
+    times as many characters."""
     def end(text: str, answer: str) -> int | None:
         right = [one for one in solutions(text, answer) if one.right]
         return right[min(len(right), 2 if reflection else 1) - 1].end if right else None
     name = "up to the second correct solution" if reflection else "up to the first correct solution"
-    return picks(candidates, end, name, per_problem, over_longest)
+    return picks(candidates, end, name, per_problem, over_longest, max_length_ratio)

@@ -7,7 +7,7 @@ spoil is set aside in `drops` with the reason. A prompt is in one split only, wh
 
 A module of an emitter may have more than its function: `problem_columns(problem)` and `step_columns(steps)` add columns
 to each of its rows (a pick without labelled steps is then dropped), and `extra_files(rows, name)` gives texts to be
-written beside the dataset, file name -> text.
+written beside the dataset, file name -> text. `ONE_A_PROBLEM`: a problem has one row, whatever its picks.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,10 @@ def _write(job: _Job, key: str, folder: Path) -> tuple[Files, _Trip]:
 
 def _pages(job: _Job, key: str, module: Any, trip: _Trip) -> Iterator[list[tuple[str, Row]]]:
     """(prompt, row) in an order that says nothing: by the hash that is a pick's id. Rows of steps need steps."""
-    form = _form(job.spec, module)
+    form, seen = _form(job.spec, module), set[str]()
     for page in picked.pages(job.run.lake, job.selection, PAGE):
+        if getattr(module, "ONE_A_PROBLEM", False):
+            page = list(_firsts(job, key, page, seen, trip))
         steps: dict[str, list[Step]] = {}
         if hasattr(module, "step_columns"):
             steps = _steps(job.run, page)
@@ -140,6 +142,17 @@ def _pages(job: _Job, key: str, module: Any, trip: _Trip) -> Iterator[list[tuple
             page = [pair for pair in page if pair[0].chosen.trace_id not in bare]
         yield [(problem.prompt, row) for pick, problem in page
                for row in form(pick, problem, steps.get(pick.chosen.trace_id, []))]
+
+
+def _firsts(job: _Job, key: str, page: Iterable[tuple[Pick, Problem]], seen: set[str], trip: _Trip
+            ) -> Iterator[tuple[Pick, Problem]]:
+    """The first pick of each problem; the rows of the others would be the same."""
+    for pick, problem in page:
+        if pick.chosen.problem_id in seen:
+            trip.drops.append(_drop(job, key, pick.chosen.trace_id, "its problem has a row already"))
+        else:
+            seen.add(pick.chosen.problem_id)
+            yield pick, problem
 
 
 def _drop(job: _Job, key: str, trace: str | None, reason: str) -> Row:

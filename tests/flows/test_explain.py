@@ -56,6 +56,12 @@ def test_a_dropped_trace_shows_each_rule_with_its_values(lake: Lake) -> None:
     assert "  dataset sft: dropped: short" in said
 
 
+def test_a_rule_fails_also_for_a_trace_that_nobody_could_judge(lake: Lake) -> None:
+    row = one(lake, """SELECT d.trace_id FROM drops d JOIN traces t ON t.id = d.trace_id
+        WHERE reason = 'undecided' AND length(raw) >= 250""")
+    assert "  FAILS   short: length < 250 AND sample < 9   [sample = " in explain(lake, row["trace_id"])
+
+
 def test_what_was_chosen_instead_is_named(lake: Lake) -> None:
     row = one(lake, """SELECT d.trace_id, k.chosen, k.why FROM drops d JOIN traces t ON t.id = d.trace_id
         JOIN picks k ON k.problem_id = t.problem_id AND k.selection = d.selection WHERE d.dataset = 'sft'""")

@@ -59,6 +59,13 @@ def test_the_shortest_after_the_cut_is_taken_and_can_be_preferred_to_the_longest
     assert (pick.chosen.trace_id, pick.rejected and pick.rejected.trace_id) == ("a", "b")
 
 
+@pytest.mark.parametrize(("most", "rejected"), [(5.0, ["b"]), (50.0, ["c"]), (1.5, [])])
+def test_the_longest_that_is_not_too_much_longer_is_rejected(most: float, rejected: list[str]) -> None:
+    three = [candidate(name, thinking=THINKING + SECOND * more) for name, more in (("a", 0), ("b", 2), ("c", 40))]
+    found = first_solution(three, over_longest=True, max_length_ratio=most)
+    assert [pick.rejected.trace_id for pick in found if pick.rejected] == rejected
+
+
 def test_diverse_solutions_stop_where_one_says_the_same_again() -> None:
     other = "Alternatively, count on your fingers from two: three, four, five, which gives 5.\n"
     thinking = ("2 + 3 = 5.\n" + other + other + other).strip()

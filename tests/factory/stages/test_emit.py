@@ -195,6 +195,17 @@ def test_a_prompt_is_on_one_side_of_a_split(judged: Make, source: Callable[..., 
         split: len(opened(folder, split)) for split in ("train", "test")}
 
 
+def test_a_problem_has_one_row_of_an_emitter_of_problems_whatever_its_picks(
+        judged: Make, source: Callable[..., dict[str, Any]]) -> None:
+    run = judged(datasets=[{"name": "rl", "selector": "everything_correct", "emitter": "rl_prompts"}])
+    rows = opened(made(run)["rl"])
+    picks = run.lake.sql("SELECT count(*), count(DISTINCT t.problem_id) FROM picks k JOIN traces t ON t.id = k.chosen")
+    [(chosen, problems)] = picks.fetchall()
+    assert chosen > problems == len(rows) == len({row["problem_id"] for row in rows}) > 0
+    reasons = run.lake.sql("SELECT count(*) FROM drops WHERE reason = 'its problem has a row already'").fetchall()
+    assert reasons == [(chosen - problems,)]
+
+
 def test_an_emitter_may_give_several_rows_add_columns_and_write_files(judged: Make, private: Callable[[str, str], str]
                                                                       ) -> None:
     name = private("double", """
