@@ -130,8 +130,11 @@ class Server:
 
     async def _send(self, request: web.Request, data: bytes, body: Mapping[str, Any]) -> web.StreamResponse:
         response = web.Response(body=data, content_type="application/json")
-        await response.prepare(request)
-        await response.write_eof()
+        try:
+            await response.prepare(request)
+            await response.write_eof()
+        except ConnectionResetError:  # whoever asked has gone, so nothing was answered
+            return response
         self.answers += 1
         if self.script.log:
             line = {"prompt": body.get("messages") or body.get("prompt"), "seed": body.get("seed"), "status": 200,

@@ -1,5 +1,6 @@
 """The scripted server: its script, its tokens, and that it speaks as vLLM does."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,25 @@ async def test_what_was_answered_in_full_is_logged(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert 0 < len(lines) < 20
     assert {(json.dumps(line["prompt"]), line["status"]) for line in lines} == {(json.dumps(MESSAGES), 200)}
+
+
+@pytest.mark.asyncio
+async def test_whoever_goes_away_has_no_answer_and_makes_no_noise(caplog: pytest.LogCaptureFixture) -> None:
+    server, body = Server(Script(delay=0.2)), json.dumps({"model": "scripted", "messages": MESSAGES})
+    async with server.serve() as url:
+        port = int(url.split(":")[2].split("/")[0])
+        _, gone = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        gone.write((head + body).encode())
+        while not server.in_flight:
+            await asyncio.sleep(0.01)
+        gone.close()
+        while server.in_flight:
+            await asyncio.sleep(0.01)
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/models") as reply:
+            assert reply.status == 200
+    assert (server.requests, server.answers) == (1, 0)
+    assert caplog.text == ""
 
 
 def test_every_fault_has_its_mischief() -> None:
