@@ -273,7 +273,7 @@ def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
             if world.verdict(pick.chosen.response, p.reference).status == "correct"]
 
 
-SHORTENED: dict[str, dict[str, Any]] = {"DPO": {}}
+SHORTENED: dict[str, dict[str, Any]] = {"DPO": {}, "SimPO": {"loss": "simpo"}}
 
 
 def length(seeds: int, count: int) -> None:
