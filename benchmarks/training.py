@@ -68,7 +68,7 @@ def written(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
 
 def trl_run(kind: str, base: Path, rows: list[dict[str, Any]], folder: Path, args: argparse.Namespace,
             **options: Any) -> dict[str, Any]:
-    """TRL's trainer on the messages themselves. Its loss is of the same tokens: those of the answer."""
+    """TRL's trainer on the rendered texts, to which it adds the end of the turn: its loss is of the same tokens."""
     import datasets
     import torch
     import trl
@@ -84,13 +84,21 @@ def trl_run(kind: str, base: Path, rows: list[dict[str, Any]], folder: Path, arg
               "warmup_steps": 0.05, "weight_decay": 0.01, "adam_beta2": 0.95,
               "train_sampling_strategy": "sequential", **options}
     if kind == "sft":
-        data = datasets.Dataset.from_list([{"prompt": row["messages"][:1], "completion": row["messages"][1:]}
-                                           for row in rows])
+        data = datasets.Dataset.from_list([
+            {"prompt": rendered(tokenizer, row["messages"][:1]), "completion": row["messages"][1]["content"]}
+            for row in rows])
         trainer = trl.SFTTrainer(model, trl.SFTConfig(**shared), train_dataset=data, processing_class=tokenizer)
     else:
         trainer = trl.DPOTrainer(model, args=trl.DPOConfig(**shared, beta=0.1), processing_class=tokenizer,
-                                 train_dataset=datasets.Dataset.from_list(rows))
+                                 train_dataset=datasets.Dataset.from_list([
+                                     {"prompt": rendered(tokenizer, row["prompt"]),
+                                      **{side: row[side][0]["content"] for side in ("chosen", "rejected")}}
+                                     for row in rows]))
     return timed(trainer.train, lambda: trainer.state.log_history)
+
+
+def rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 
 
 def timed(work: Callable[[], Any], history: Callable[[], Sequence[dict[str, Any]]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Prints one JSON line, the figures, on stdout; a mistake of the user is one sente
 """
 
 import contextlib
+import errno
 import importlib
 import inspect
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.protocols import UserError
+from factory.students import _several
 
 KEYS = ("plugin", "base", "dataset", "output", "params")
 
@@ -26,13 +28,31 @@ def main(argv: list[str]) -> int:
             raise UserError("say which: python -m factory.students SPEC.json")
         spec = read(Path(argv[0]))
         with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not mix with the figures
-            figures = call(plugin(spec["plugin"]), spec)
+            function = plugin(spec["plugin"])
+            if spec["plugin"] in _several.ABLE:
+                _several.relaunch(Path(argv[0]), spec, gpus())
+            figures = call(function, spec)
+        if not _several.is_first():
+            return 0
         note(Path(spec["output"]) / "figures.json", figures)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"the disk is full ({error.filename or spec['output']}): make room and run the same command again; the "
+              "last checkpoint is kept", file=sys.stderr)
+        return 2
     print(json.dumps(figures, allow_nan=False))
     return 0
+
+
+def gpus() -> int:
+    """How many torch sees."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def read(path: Path) -> dict[str, Any]:

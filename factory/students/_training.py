@@ -27,6 +27,7 @@ from tqdm import tqdm
 from transformers import ProgressCallback
 
 from factory.protocols import UserError
+from factory.students import _several
 
 Row = dict[str, Any]
 TOKENIZER_FILES = re.compile(r"(tokenizer|vocab|merges|special_tokens|added_tokens|chat_template|additional_chat).*")
@@ -258,7 +259,9 @@ def write_model(model: Any, tokenizer: Any, base: Path, output: Path, state: Any
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all; of several processes, the first does."""
+    if not _several.is_first():
+        return
     draft = path.with_name(f".{path.name}.tmp")
     draft.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
     _sync([draft])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from factory.students import __main__ as program
+from factory.students import _several
 
 
 def spec(folder: Path, **changes: Any) -> list[str]:
@@ -59,3 +60,33 @@ def test_a_spec_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pytest.C
     assert program.main([str(tmp_path / "none.json")]) == 2
     assert program.main([]) == 2
     assert "SPEC.json" in capsys.readouterr().err
+
+
+def test_several_gpus_are_several_processes_by_a_configuration_that_is_kept(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    yaml, started = pytest.importorskip("yaml"), list[list[str]]()
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setattr("os.execv", lambda program, command: started.append(command))
+    given = {"plugin": "sft", "output": str(tmp_path / "output"), "params": {}}
+    for changes, gpus in [({}, 1), ({"plugin": "grpo"}, 4), ({"params": {"device": "cpu"}}, 4)]:
+        _several.relaunch(tmp_path / "spec.json", {**given, **changes}, gpus)
+    assert started == []
+    _several.relaunch(tmp_path / "spec.json", given, 4)
+    written = yaml.safe_load((tmp_path / "output" / "accelerate.yaml").read_text())
+    assert (written["num_processes"], written["distributed_type"], written["fsdp_config"]["fsdp_version"]) == (
+        4, "FSDP", 2)
+    assert started[0][1:5] == ["-m", "accelerate.commands.launch", "--config_file", str(
+        tmp_path / "output" / "accelerate.yaml")]
+    monkeypatch.setenv("RANK", "1")
+    _several.relaunch(tmp_path / "spec.json", given, 4)
+    assert len(started) == 1
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, figures: dict[str, Any]) -> None:
+        raise OSError(28, "No space left on device", "figures.json")
+
+    monkeypatch.setattr(program, "note", full)
+    assert program.main(spec(tmp_path)) == 2
+    assert "the disk is full (figures.json): make room and run the same command again" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+"""Several GPUs: the same training, started once for each by accelerate, its weights in shares (FSDP2).
+
+The configuration is written beside the run for whoever wants to start it by hand or on more machines:
+
+    accelerate launch --config_file OUTPUT/accelerate.yaml -m factory.students OUTPUT/spec.json
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CONFIGURATION = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: FSDP
+num_machines: 1
+machine_rank: 0
+num_processes: {count}
+mixed_precision: bf16
+fsdp_config:
+  fsdp_version: 2
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_reshard_after_forward: true
+  fsdp_cpu_ram_efficient_loading: true
+  fsdp_state_dict_type: FULL_STATE_DICT
+  fsdp_offload_params: false
+"""
+ABLE = ("sft", "dpo")
+"""Trainers whose processes keep step with each other."""
+
+
+def is_first() -> bool:
+    """Whether this process speaks and writes for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def relaunch(path: Path, spec: Mapping[str, Any], gpus: int) -> None:
+    """Become the launcher of `gpus` processes; returns where one process is right, or this is one of several."""
+    if gpus < 2 or "RANK" in os.environ or spec["plugin"] not in ABLE or spec["params"].get("device") == "cpu":
+        return
+    output = Path(spec["output"])
+    output.mkdir(parents=True, exist_ok=True)
+    configuration = output / "accelerate.yaml"
+    configuration.write_text(CONFIGURATION.format(count=gpus))
+    print(f"{gpus} GPUs: weights, gradients and the optimiser in shares, by {configuration}", file=sys.stderr,
+          flush=True)
+    os.execv(sys.executable, [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration),
+                              "-m", "factory.students", str(path)])
