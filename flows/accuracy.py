@@ -46,7 +46,7 @@ def lines(lake: Lake, run_id: str) -> list[tuple[str, list[str]]]:
             ("with k samples (95 % interval)", [choice(row) for row in most(told)]),
             ("accuracy by difficulty and source", _by_slice(told)),
             ("what the surest answers risk", _risks(told)),
-            ("test-time curves", [point(row) for row in curve(lake, found)])]
+            ("test-time curves (95 % interval)", _curves(curve(lake, found)))]
 
 
 def _score(row: dict[str, Any]) -> str:
@@ -124,9 +124,10 @@ def choice(row: dict[str, Any]) -> str:
 
 def _by_slice(told: Rows) -> list[str]:
     rows = [row for row in told if row["metric"] == "pass" and row["slice"]]
+    kinds = dict.fromkeys((row["model"], row["slice"].split()[0]) for row in rows)
     return [f"{model:<16} " + ", ".join(f"{row['slice']}: {row['value']:.1%} {_interval(row)} of {row['n']:,}"
-                                        for row in rows if row["model"] == model)
-            for model in dict.fromkeys(row["model"] for row in rows)]
+                                        for row in rows if (row["model"], row["slice"].split()[0]) == (model, kind))
+            for model, kind in kinds]
 
 
 def _risks(told: Rows) -> list[str]:
@@ -143,7 +144,19 @@ def curve(lake: Lake, found: Rows) -> Rows:
     return [row for row in scores(lake, found, "curve") if row["metric"] in CHOICES]
 
 
-def point(row: dict[str, Any]) -> str:
-    at = f"{row['metric']}@{row['k']}" if row["budget"] is None else f"{row['budget']:,} thinking tokens"
-    return (f"{row['model']:<16} {at:<22} {row['value']:6.1%}  {_interval(row)}   {row['tokens']:,.0f} tokens a "
-            f"problem ({row['n']:,} problems × {row['samples']}, {how(row)})")
+def _curves(points: Rows) -> list[str]:
+    """A line for each way to spend more, and how it was asked."""
+    def way(row: dict[str, Any]) -> tuple[str, str]:
+        return row["model"], "thinking tokens" if row["budget"] is not None else f"{row['metric']}@"
+
+    def at(row: dict[str, Any]) -> str:
+        return f"{row['k'] if row['budget'] is None else row['budget']}: {row['value']:.1%} {_interval(row)}"
+    lines = [f"{model:<16} {name} " + ", ".join(at(row) for row in points if way(row) == (model, name))
+             for model, name in dict.fromkeys(way(row) for row in points)]
+    return lines + list(dict.fromkeys(f"{row['n']:,} problems × {row['samples']} a point, asked with {how_at_all(row)}"
+                                      for row in points))
+
+
+def how_at_all(row: dict[str, Any]) -> str:
+    """`how` without the budget, which is what a curve goes over."""
+    return how({**row, "budget": None}).replace(", no budget of thinking tokens", "")

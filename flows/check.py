@@ -11,7 +11,18 @@ from factory.protocols import UserError
 from factory.recipe import MeasureSpec, Plugin, Recipe
 from factory.records import Candidate, Completion, Problem, Request, Trace
 from factory.run import Run, make_teacher
-from factory.stages import budget, choose, decontaminate, emit, gate, on_policy, recorded, rounds
+from factory.stages import (
+    budget,
+    choose,
+    curves,
+    decontaminate,
+    emit,
+    gate,
+    on_policy,
+    recorded,
+    rounds,
+    samples,
+)
 from flows.export import forbidden
 
 
@@ -62,7 +73,7 @@ def _teachers(recipe: Recipe) -> list[str]:
     seen = [f"teacher {recipe.teacher.plugin}: it can be started"]
     if recipe.evaluate:
         bases = [s.base for s in recipe.students if s.base not in [t.name for t in recipe.students]]
-        for base in bases:
+        for base in [*bases, *recipe.evaluate.models]:
             make_teacher(recipe.evaluate.teacher.with_params(model=base)).check()
         seen.append(f"evaluation with {recipe.evaluate.teacher.plugin}: it can be started")
     return seen
@@ -83,11 +94,20 @@ def _parts(recipe: Recipe) -> list[str]:
     """Every other plugin with its parameters."""
     specs = [("strategy", recipe.generate.strategy), *(("measure", m) for m in recipe.measures)]
     specs += [("selector", d.selector) for d in recipe.datasets] + [("emitter", d.emitter) for d in recipe.datasets]
+    specs += _of_evaluation(recipe)
     specs += [("student", s.trainer) for s in recipe.students]
     for kind, spec in specs:  # a trainer brings torch, which takes seconds: whatever can fail sooner came before
         plugins.bind(kind, spec.plugin, spec.params)
     _try_out(recipe)
     return [f"{kind} {spec.plugin}: its parameters fit" for kind, spec in specs]
+
+
+def _of_evaluation(recipe: Recipe) -> list[tuple[str, Plugin]]:
+    if recipe.evaluate is None:
+        return []
+    score, points = samples.score_spec(recipe), recipe.evaluate.curves
+    forced = [("strategy", curves.forced(points, budget)) for budget in points.budgets[:1]] if points else []
+    return [("strategy", recipe.evaluate.strategy), *forced, *([("measure", score)] if score else [])]
 
 
 def _try_out(recipe: Recipe) -> None:

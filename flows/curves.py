@@ -85,5 +85,4 @@ def _dress(axis: Any, panel: str, ks: list[int]) -> None:
 def _caption(points: Rows) -> str:
     """n, samples and sampling: what no curve may be without."""
     row = points[0]
-    return f"{row['n']:,} problems × {row['samples']} samples a point; {accuracy.how({**row, 'budget': None})}".replace(
-        ", no budget of thinking tokens", "")
+    return f"{row['n']:,} problems × {row['samples']} samples a point; {accuracy.how_at_all(row)}"

@@ -238,7 +238,7 @@ def _curves(lake: Lake, run_id: str) -> str:
                             for label, colour, rows in lines if rows], "tokens a problem, all samples together")
         parts.append(f"<h3>{escape(model)}</h3>{drawn}" + _score_table(mine))
     return "".join(parts) + "".join(f"<p>asked with {escape(told)}</p>" for told in dict.fromkeys(
-        accuracy.how({**row, "budget": None}).replace(", no budget of thinking tokens", "") for row in points))
+        accuracy.how_at_all(row) for row in points))
 
 
 def _audit(lake: Lake, run_id: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from factory.lake import now
 from factory.metrics import interval
-from factory.recipe import Curves, Generate
+from factory.recipe import Curves, Generate, Plugin
 from factory.records import content_id
 from factory.run import Run, make_teacher
 from factory.stages import samples, scores
@@ -33,14 +33,15 @@ def jobs(run: Run, main: Job, path: str) -> dict[str, Job]:
     told = {"model": path, **({"sampling": sampling} if sampling else {})}
     teacher = make_teacher(options.teacher.with_params(**told)) if wanted.sampling else main.teacher
 
-    def job(strategy: Any) -> Job:
+    def job(strategy: Plugin) -> Job:
         return Job(run, "evaluate", teacher, Generate.model_validate({"strategy": strategy, "samples": wanted.each}))
-    found = {f" at {budget} thinking tokens": job(_forced(wanted, budget)) for budget in sorted(set(wanted.budgets))}
+    found = {f" at {budget} thinking tokens": job(forced(wanted, budget)) for budget in sorted(set(wanted.budgets))}
     return found | ({K: job(options.strategy)} if wanted.k else {})
 
 
-def _forced(wanted: Curves, budget: int) -> dict[str, Any]:
-    return {"plugin": "budget_forcing", "params": {**wanted.forcing, "maximum": budget}}
+def forced(wanted: Curves, budget: int) -> Plugin:
+    """The strategy of a point at a budget."""
+    return Plugin(plugin="budget_forcing", params={**wanted.forcing, "maximum": budget})
 
 
 def note(run: Run, row: Mapping[str, Any], points: Mapping[str, Job]) -> None:

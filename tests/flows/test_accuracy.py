@@ -79,8 +79,9 @@ def test_choices_slices_and_points_are_lines(lake: Lake) -> None:
     lines = [" ".join(line.split()) for line in report.text(lake, report.latest_run(lake, "r")).splitlines()]
     assert "sft best@4 70.0% [65.0%, 75.0%] the highest score by reward, 200 tokens a problem" in lines
     assert "sft level 1: 70.0% [65.0%, 75.0%] of 200, level 2: 40.0% [35.0%, 45.0%] of 200" in lines
-    assert any(line.startswith("sft 64 thinking tokens 52.0% [47.0%, 57.0%] 50 tokens a problem (200 problems × 4, "
-                               "temperature 0.8") for line in lines)
+    points = "16: 28.0% [23.0%, 33.0%], 32: 36.0% [31.0%, 41.0%], 64: 52.0% [47.0%, 57.0%]"
+    assert f"sft thinking tokens {points}" in lines
+    assert "200 problems × 4 a point, asked with temperature 0.8, top_p the server's, 320 tokens at most" in lines
 
 
 def test_the_curves_are_a_picture_and_a_part_of_the_page(lake: Lake, tmp_path: Path) -> None:

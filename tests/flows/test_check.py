@@ -9,6 +9,7 @@ from factory.protocols import UserError
 from factory.recipe import validate
 from flows import check
 
+HELD_OUT = {"problems": "worlds", "teacher": "scripted"}
 SFT = {"name": "sft", "selector": "shortest", "emitter": "sft"}
 
 
@@ -24,7 +25,11 @@ def checked(**changes: Any) -> list[str]:
     ({"budget": {"max_usd": 1}}, "budget.max_usd needs a price"),
     ({"budget": {"max_gpu_hours": 1}}, "budget.max_gpu_hours needs to know how many GPUs"),
     ({"datasets": [{**SFT, "selector": {"plugin": "shortest", "per_problem": 0}}]}, "per_problem is 0: use 1 or more"),
-    ({"datasets": [{**SFT, "selector": {"plugin": "diverse", "n": 0}}]}, "diverse needs per_problem and n of 1 or mo")])
+    ({"datasets": [{**SFT, "selector": {"plugin": "diverse", "n": 0}}]}, "diverse needs per_problem and n of 1 or mo"),
+    ({"evaluate": {**HELD_OUT, "score": "lenght"}}, "no measure 'lenght': did you mean 'length'"),
+    ({"evaluate": {**HELD_OUT, "curves": {"budgets": [8], "forcing": {"wait_s": 1}}}},
+     "'budget_forcing' has no parameter 'wait_s'"),
+    ({"evaluate": {**HELD_OUT, "problems": {"plugin": "benchmark", "name": "gsm9k"}}}, "did you mean 'gsm8k'")])
 def test_what_a_plugin_lacks_is_found_before_anything_starts(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         checked(**changes)
