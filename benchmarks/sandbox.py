@@ -71,6 +71,7 @@ def apart(measure: Callable[[int], list[Row]], rounds: int) -> list[Row]:
 
 def rates(rounds: int) -> list[Row]:
     os.sched_setaffinity(0, {0})
+    multiprocessing.set_start_method("fork", force=True)  # as where the others are at home; `apart` has made it spawn
     with Sandbox() as sandbox:
         program(sandbox)  # the cell starts
         ways: dict[str, Callable[[], int]] = {

@@ -2,7 +2,8 @@
 
 Covered (level T1, and what of it T2 lacks):
 - reach: bubblewrap cell as an unprivileged user in namespaces of its own (user, mount, pid, net, ipc, uts, cgroup): the
-  system's /usr to read, no /etc, no home, no network, an empty environment; seccomp; Landlock; no capability;
+  system's /usr and our numpy to read, no /etc, no home, no network, an empty environment; seccomp; Landlock; no
+  capability;
 - neighbours: each program in a pid namespace with a scratch folder of its own (T2: neither), each test a new process;
 - amounts: CPU and wall time, memory (a cgroup where one can be written), output, files, inodes, processes;
 - forgery: expected outputs never enter; only bytes, exact builtin values and the kernel's account of the process leave;

@@ -143,6 +143,7 @@ def describe() -> list[tuple[str, str]]:
     """What the sandbox needs and what of it is here, as (name, words); the first row is the level."""
     rows = [("bubblewrap", _bubblewrap()), ("interpreter", bwrap.interpreter() or "none: apt install python3"),
             ("memory cgroup", _memory()), ("user of the cells", str(bwrap.own_uid() or f"{os.getuid()} (yours)"))]
+    rows += [("numpy for programs", next(iter(bwrap.packages()), "none that the interpreter of the cells can use"))]
     rows += [(f"language {name}", _compiler(name)) for name in LANGUAGES]
     return [("sandbox", _level()), *rows]
 
