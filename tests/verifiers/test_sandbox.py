@@ -626,3 +626,18 @@ def test_what_is_there_is_described() -> None:
 
 def test_the_shared_sandbox_is_one_for_each_role() -> None:
     assert shared() is shared() is not shared("tests")
+
+
+@pytest.mark.parametrize("fake", ["types.SimpleNamespace(generic=G)", "types.SimpleNamespace()", "7"])
+def test_a_false_numpy_makes_no_object_a_number(sandbox: Sandbox, fake: str) -> None:
+    code = f"""
+        import sys, types
+        class G:
+            def item(self): return self
+            def __eq__(self, other): return True
+        sys.modules["numpy"] = {fake}
+        def f(): return G()
+    """
+    with sandbox.job(Program("python", textwrap.dedent(code)), Limits()) as job:
+        got = job.run(Call("f"))
+    assert got.outcome == "runtime_error" or got.result is OPAQUE

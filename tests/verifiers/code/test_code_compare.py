@@ -59,3 +59,10 @@ def test_what_is_shown_is_short() -> None:
         deep = [deep]
     for value in (deep, [10**5000], "x" * 10**6, list(range(10**6)), 10**5000, {"k": "x" * 10**6}, b"x" * 10**6):
         assert len(shown(value)) < 2 * SHOWN
+
+
+def test_large_sets_are_compared_in_time_that_grows_with_their_size() -> None:
+    many = set(range(200_000))  # by pairs it would take hours
+    assert same_value(many, sorted(many, reverse=True))
+    assert not same_value(many, [*range(1, 200_000), "0"])
+    assert not same_value({True, 2}, [1, 2])
