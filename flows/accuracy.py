@@ -26,7 +26,7 @@ def scores(lake: Lake, evaluations: Rows, part: str = "held-out") -> Rows:
     ids = [row["id"] for row in evaluations]
     return lake.rows("""SELECT * FROM scores WHERE evaluation IN (SELECT unnest($1)) AND part = $2
         QUALIFY row_number() OVER (PARTITION BY evaluation, metric, k, slice, against, budget ORDER BY created DESC) = 1
-        ORDER BY list_position($1, evaluation), metric, budget, k, slice""", [ids, part])
+        ORDER BY list_position($1, evaluation), metric, budget, k, length(slice), slice""", [ids, part])
 
 
 def significant(row: dict[str, Any]) -> bool:
