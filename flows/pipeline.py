@@ -152,6 +152,7 @@ def train_all(run: Run, each: Each, each_shard: Each = directly) -> None:
     for own in on_policy.runs(run):
         distill(own, each, each_shard)
         train_all(own, each)
+        run.register()  # the run that was asked for is the newest again, which `cot status` means
 
 
 def evaluate_all(run: Run, each: Each) -> None:

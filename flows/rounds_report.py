@@ -144,7 +144,8 @@ def _draw(axis: Any, rows: Sequence[Row], places: Sequence[float], label: str) -
             axis.errorbar([place], [score], [[score - low], [high - score]], fmt="o", capsize=4, color=colour,
                           mfc=colour if row["promoted"] else "white")
     for place, row in zip(places, rows, strict=True):
-        axis.annotate(row["student"], (place, 100 * row["high"]), xytext=(0, 5), textcoords="offset points",
+        top = 100 * max(row["high"], row["test_high"])
+        axis.annotate(row["student"], (place, top), xytext=(0, 5), textcoords="offset points",
                       ha="center", fontsize=8, color="#4472a8" if row["promoted"] else "#c8553d")
     axis.set_xlabel(label)
     axis.margins(x=0.12, y=0.18)
