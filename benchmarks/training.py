@@ -1,4 +1,4 @@
-"""Our SFT and DPO against TRL's own trainers: the same model, data, order, steps and optimiser's settings, in turn.
+"""Our SFT and DPO against TRL's own trainers: the same model, data, steps and optimiser's settings, in turn.
 
     .venv/bin/python -m benchmarks.training sft      loss and tokens/s, against TRL's defaults and its best on this CPU
     .venv/bin/python -m benchmarks.training dpo      the same for preferences
@@ -106,8 +106,7 @@ def timed(work: Callable[[], Any], history: Callable[[], Sequence[dict[str, Any]
     work()
     seconds = time.perf_counter() - started
     losses = [entry["loss"] for entry in history() if "loss" in entry]
-    return {"seconds": seconds, "first": mean(losses[:max(1, len(losses) // 8)]),
-            "last": mean(losses[-max(1, len(losses) // 8):]), "steps": len(losses)}
+    return {"seconds": seconds, "loss": mean(losses), "steps": len(losses)}
 
 
 def mean(values: Sequence[float]) -> float:
@@ -126,7 +125,7 @@ def our_run(kind: str, base: Path, data: Path, folder: Path, args: argparse.Name
               "max_length": args.tokens, "device": "cuda" if args.gpu else "cpu", "save_steps": 10**6, **options}
     made = sft.sft(base, data, folder, optimizer="adamw", **shared) if kind == "sft" else dpo.dpo(
         base, data, folder, cut_after=None, nll=0.0, **shared)
-    return {**made, "first": made["first_loss"], "last": made["last_loss"]}
+    return {**made, "loss": mean([loss for _, loss in made["points"]])}
 
 
 def tokens_of(kind: str, base: Path, rows: Sequence[dict[str, Any]]) -> int:
@@ -192,16 +191,16 @@ def compare(kind: str, args: argparse.Namespace, folder: Path) -> bool:
             print(f"{name}: {found[name][-1]['seconds']:.1f} s", file=sys.stderr)
     print(f"\n{kind}: {len(rows):,} rows, {count:,} tokens, batch {args.batch}, rate {args.rate}, "
           f"{args.threads} threads; median of {args.rounds}\n")
-    print("| trainer | seconds | tokens/s | × ours | first loss | last loss |\n|---|---|---|---|---|---|")
+    print("| trainer | seconds | tokens/s | time, × ours | mean loss |\n|---|---|---|---|---|")
     middle = {name: sorted(r["seconds"] for r in made)[len(made) // 2] for name, made in found.items()}
     for name, made in found.items():
         print(f"| {name} | {middle[name]:.1f} | {count / middle[name]:,.0f} | {middle[name] / middle['ours']:.2f} | "
-              f"{made[0]['first']:.4f} | {made[0]['last']:.4f} |")
+              f"{made[0]['loss']:.4f} |")
     ours = found["ours"][0]
     print(f"\nours: {ours['mfu']:.0%} of the matrix rate ({ours['matrix_rate'] / 1e9:,.0f} GFLOP/s); estimated "
           f"{ours['estimated_seconds']:.1f} s and {ours['estimated_memory'] / 2**20:,.0f} MiB, measured "
           f"{ours['seconds']:.1f} s and {ours['peak_memory'] / 2**20:,.0f} MiB")
-    same = abs(ours["last"] - found["TRL as fast as it goes here"][0]["last"]) < SAME
+    same = abs(ours["loss"] - found["TRL as fast as it goes here"][0]["loss"]) < SAME
     fast = middle["TRL's defaults"] >= FASTER * middle["ours"] and (not args.gpu or ours["mfu"] >= MFU)
     print(f"same loss within {SAME}: {'met' if same else 'MISSED'}; >= {FASTER} × TRL's defaults"
           f"{f' and >= {MFU:.0%}' if args.gpu else ''}: {'met' if fast else 'MISSED'}")

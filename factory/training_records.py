@@ -45,6 +45,7 @@ def picture(name: str, figures: Mapping[str, Any], path: Path) -> Path | None:
         points) < 20 else None)
     axis.set_title(f"{name}: loss by step")
     axis.set_xlabel(_cost(figures))
+    axis.locator_params(axis="x", integer=True)
     axis.set_ylabel("loss")
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
