@@ -283,7 +283,7 @@ def _trained_on(run: Run, prompt: str) -> None:
     run.lake.append("picks", [dict(id="b1-pick", selection="b1-s", run_id=run.id, dataset="d", problem_id="b1-trained",
                                    chosen="b1-trace")])
     run.lake.append("datasets", [dict(id="b1-d", selection="b1-s", run_id=run.id, name="d", rows=1, created="1")])
-    run.lake.append("students", [dict(id="b1-a", run_id=run.id, name="a", dataset="b1-d", created="1")])
+    run.lake.append("students", [dict(id="b1-a", run_id=run.id, name="a", dataset="b1-d", path="90", created="1")])
 
 
 # -- curves ----------------------------------------------------------------------------------------------------------
