@@ -1,14 +1,17 @@
 """What can be wrong with a recipe, found before anything starts: plugins, parameters, files, models, ports, SQL."""
 
+import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from factory import plugins, terms, truncation
 from factory.lake import Lake
 from factory.protocols import UserError
-from factory.recipe import MeasureSpec, Plugin, Recipe
+from factory.recipe import DatasetSpec, MeasureSpec, Plugin, Recipe
 from factory.records import Candidate, Completion, Problem, Request, Trace
 from factory.run import Run, make_teacher
 from factory.stages import (
@@ -24,6 +27,8 @@ from factory.stages import (
     samples,
 )
 from flows.export import forbidden
+
+NON_COMMERCIAL = re.compile(r"\bnc\b|non[- _]?commercial", re.IGNORECASE)
 
 
 def check(recipe: Recipe) -> list[str]:
@@ -58,6 +63,10 @@ def _source(spec: Plugin, recipe: Recipe | None = None) -> str:
         if recipe and recipe.datasets and not first.licence:
             print(f"note: the source '{spec.plugin}' states no licence, so the card of a dataset will not either and "
                   "`cot export` to the hub will refuse it: set `licence` on it in the recipe", file=sys.stderr)
+        if recipe and recipe.datasets and NON_COMMERCIAL.search(first.licence):
+            print(f"note: the source '{spec.plugin}' has the licence '{first.licence}', for non-commercial use only: a "
+                  "dataset of it can be exported and its card says so, but whether you may train on it is for you to "
+                  'judge (forbid_licences = ["\\\\bnc\\\\b"] would stop the export)', file=sys.stderr)
     return f"source {spec.plugin}: its first row can be read"
 
 
@@ -117,15 +126,35 @@ def _try_out(recipe: Recipe) -> None:
     completion = Completion("One and one.", "\\boxed{2}", raw, "stop", 1, 9, 5, mean_logprob=-0.5, min_logprob=-1.0)
     trace = Trace(Request("", "{}", "{}", 0), completion)
     measured = {spec.column: 0.0 for spec in recipe.measures}
-    pair = [Candidate(status, "", "1 + 1?", raw, "One and one.", "\\boxed{2}", status, "2", 9, measured)
-            for status in ("correct", "wrong")]
+    made_up = [("correct", 2, 9), ("correct", 2, 18), ("wrong", 3, 9)]
+    group = [Candidate(f"a made-up {status} trace of {tokens} tokens", "", "1 + 1?", raw.replace("2", str(said)),
+                       "One and one.", f"\\boxed{{{said}}}", status, str(said), tokens, measured)
+             for status, said, tokens in made_up]
     tries = [("measure", spec, (Problem("1 + 1?", "2"), trace)) for spec in recipe.measures]
-    for kind, spec, given in [*tries, *(("selector", dataset.selector, (pair,)) for dataset in recipe.datasets)]:
-        try:
-            if "." not in spec.plugin:
-                plugins.bind(kind, spec.plugin, spec.params)(*given)
-        except (ValueError, UserError) as error:
-            raise UserError(f"the {kind} '{spec.plugin}': {error}") from error
+    for kind, spec, given in [*tries, *(("selector", dataset.selector, (group,)) for dataset in recipe.datasets)]:
+        _try(kind, spec, *given)
+    for dataset in recipe.datasets:
+        _needs_two(recipe, dataset, group)
+        for pick in _try("selector", dataset.selector, group) or []:
+            _try("emitter", dataset.emitter, pick)
+
+
+def _try(kind: str, spec: Plugin, *given: Any) -> Any:
+    try:
+        return None if "." in spec.plugin else plugins.bind(kind, spec.plugin, spec.params)(*given)
+    except (ValueError, UserError) as error:
+        raise UserError(f"the {kind} '{spec.plugin}': {error}") from error
+
+
+def _needs_two(recipe: Recipe, dataset: DatasetSpec, group: Sequence[Candidate]) -> None:
+    """Of one trace a problem a selector of pairs chooses nothing, whatever the teacher writes."""
+    samples = recipe.on_policy.samples if dataset.policy and recipe.on_policy.samples else recipe.generate.samples
+    if samples > 1 or recipe.rounds or recipe.teacher.plugin == "recorded":
+        return
+    alone = [_try("selector", dataset.selector, [one]) for one in group]
+    if _try("selector", dataset.selector, group) and not any(alone):
+        raise UserError(f"the dataset '{dataset.name}' would be empty: its selector '{dataset.selector.plugin}' needs "
+                        "two traces of a problem, and one sample is asked for: set generate.samples to 2 or more")
 
 
 def _rules(recipe: Recipe) -> list[str]:

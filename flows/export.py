@@ -65,9 +65,8 @@ def forbidden(recipe: Recipe, licence: str) -> str | None:
 def _check_licences(lake: Lake, recipe: Recipe, row: dict[str, Any], hub: bool) -> None:
     """Raises UserError for a forbidden licence, and on the way to the hub for a missing one."""
     sources = card.licences(lake, recipe, row["selection"])
-    for source in sources:
-        if pattern := forbidden(recipe, source["licence"]):
-            raise UserError(_stopped(lake, row, source, pattern))
+    if bound := [source for source in sources if forbidden(recipe, source["licence"])]:
+        raise UserError(_stopped(lake, recipe, row, bound))
     bare = [source for source in sources if not source["licence"]]
     if bare:
         names = ", ".join(f"'{source['source'] or 'a source without a name'}'" for source in bare)
@@ -78,15 +77,24 @@ def _check_licences(lake: Lake, recipe: Recipe, row: dict[str, Any], hub: bool) 
         print(said, file=sys.stderr)
 
 
-def _stopped(lake: Lake, row: dict[str, Any], source: dict[str, Any], pattern: str) -> str:
-    found = lake.sql("""SELECT k.chosen FROM picks k JOIN problems p ON p.id = k.problem_id
-        WHERE k.selection = $1 AND p.source = $2 ORDER BY 1""", [row["selection"], source["source"]]).fetchall()
-    ids = _named([name for name, in found])
-    rule = source["licence"].replace("'", "''")
-    return (f"the dataset '{row['name']}' must not leave: {len(found):,} of its rows ({ids}) are of the source "
-            f"'{source['source']}' with the licence '{source['licence']}', which falls under '{pattern}' of "
-            f"forbid_licences; leave them out with a rule (licensed = \"licence != '{rule}'\") and run the recipe "
-            "again, or set forbid_licences if you may")
+def _stopped(lake: Lake, recipe: Recipe, row: dict[str, Any], bound: Sequence[dict[str, Any]]) -> str:
+    told = []
+    for source in bound:
+        found = lake.sql("""SELECT k.chosen FROM picks k JOIN problems p ON p.id = k.problem_id
+            WHERE k.selection = $1 AND p.source = $2 AND p.licence = $3 ORDER BY 1""",
+            [row["selection"], source["source"], source["own"]]).fetchall()
+        told.append(f"{len(found):,} of its rows ({_named([name for name, in found])}) are of the source "
+                    f"'{source['source']}' with the licence '{source['licence']}', which falls under "
+                    f"'{forbidden(recipe, source['licence'])}' of forbid_licences")
+    # A licence that the recipe has stated since is in no problem's row, and no rule can go by it.
+    keep = dict.fromkeys(f"{name} != {_literal(source[of])}" for source in bound
+                         for name, of in [("licence", "own") if source["own"] else ("source", "source")])
+    return (f"the dataset '{row['name']}' must not leave: {', and '.join(told)}; leave them out with a rule (licensed "
+            f"= \"{' AND '.join(keep)}\") and run the recipe again, or set forbid_licences if you may")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _check_terms(lake: Lake, recipe: Recipe, row: dict[str, Any]) -> None:

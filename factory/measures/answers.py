@@ -12,6 +12,7 @@ from factory.thoughts import CLOSE, OPEN, split
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_UNCLOSED = 100  # boxes: a text that opens more of them is stuck, and each costs a look at what follows
 _BETWEEN = re.compile(r"[\s$\\()]*(?:,|;|and|or|\\text\{[^{}]*\}|\\q?quad|[\s$])*[\s$\\()]*")
 
 
@@ -31,10 +32,15 @@ def boxes(text: str) -> set[str]:
     """What stands in the boxes of `text`, without blanks; those listed beside each other are one answer."""
     found: set[str] = set()
     begin = text.find("box")  # which is seldom there, and then near the end
-    row, behind = "", -1
+    row, behind, unclosed = "", -1, 0
     for box in _BOX.finditer(text, max(begin - 2, 0) if begin >= 0 else len(text)):
-        if box.start() < behind or (end := closing(text, box.end())) < 0:
-            continue  # in another one, or cut off
+        if box.start() < behind:
+            continue  # in another one
+        if (end := closing(text, box.end())) < 0:
+            unclosed += 1
+            if unclosed == _UNCLOSED:
+                break
+            continue
         inside = "".join(text[box.end():end].split())
         listed = box.start() > behind > 0 and _BETWEEN.fullmatch(text, behind, box.start())
         found.discard(row if listed else "")

@@ -79,7 +79,7 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;") for cell in row] for row in rows]
     return [f"| {' | '.join(row)} |" for row in (names, ["---"] * len(names), *cells)]
 
 
@@ -117,12 +117,12 @@ def funnel(lake: Lake, run_id: str, facts: Facts) -> list[tuple[str, int]]:
 
 
 def licences(lake: Lake, recipe: Recipe, selection: str) -> Rows:
-    """source, licence and number of the problems that a selection uses.
+    """source, licence, the licence as it was loaded (`own`) and number of the problems that a selection uses.
 
     A problem keeps the licence it was loaded with; one loaded without gets what the recipe says of its source now.
     """
     found = lake.rows("""
-        SELECT source, licence, count(*) AS problems FROM problems
+        SELECT source, licence, licence AS own, count(*) AS problems FROM problems
         WHERE id IN (SELECT problem_id FROM picks WHERE selection = $1) GROUP BY ALL ORDER BY ALL""", [selection])
     return [{**row, "licence": row["licence"] or _stated(recipe, row["source"])} for row in found]
 

@@ -22,6 +22,9 @@ def checked(**changes: Any) -> list[str]:
      "the measure 'token_length': there is no tokenizer '/nope': name a folder with tokenizer.json"),
     ({"datasets": [{**SFT, "selector": {"plugin": "best_over_worst", "score": "quality"}}]},
      "the selector 'best_over_worst': best_over_worst has no measure 'quality' to rank by: add it to `measures`"),
+    ({"datasets": [{**SFT, "emitter": "dpo"}]}, "the emitter 'dpo': the pick of a made-up correct trace of 9 tokens h"),
+    ({"datasets": [{**SFT, "selector": "pairs"}], "generate": {"samples": 1}},
+     "the dataset 'sft' would be empty: its selector 'pairs' needs two traces of a problem, and one sample is asked f"),
     ({"budget": {"max_usd": 1}}, "budget.max_usd needs a price"),
     ({"budget": {"max_gpu_hours": 1}}, "budget.max_gpu_hours needs to know how many GPUs"),
     ({"datasets": [{**SFT, "selector": {"plugin": "shortest", "per_problem": 0}}]}, "per_problem is 0: use 1 or more"),
@@ -49,3 +52,12 @@ def test_a_source_without_a_licence_is_noted_where_there_is_a_dataset(tmp_path: 
     checked(problems=[source])
     checked(problems=[{**source, "licence": "MIT"}], datasets=[SFT])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("licence", "noted"), [("CC-BY-NC-4.0", True), ("cc by-nc-sa", True), ("Non-commercial", True),
+                                                ("CC-BY-4.0", False)])
+def test_a_source_for_non_commercial_use_is_noted(licence: str, noted: bool, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "1 + 1?", "reference": "2"}\n')
+    checked(problems=[{"plugin": "jsonl", "path": str(tmp_path / "p.jsonl"), "licence": licence}], datasets=[SFT])
+    assert (f"the licence '{licence}', for non-commercial use only" in capsys.readouterr().err) == noted

@@ -57,6 +57,25 @@ def test_a_source_that_forbids_it_stops_the_export_with_the_rows_named(lake: Mak
     assert not (tmp_path / "out").exists()
 
 
+def test_only_the_rows_of_the_licence_are_named_and_those_of_every_source(lake: Make, tmp_path: Path) -> None:
+    mixed, bound = source(tmp_path, "mixed"), source(tmp_path, "of_others", licence="no-distill")
+    lines = [json.loads(line) for line in Path(mixed["path"]).read_text().splitlines()]
+    licences = ["MIT", "CC-BY-ND-4.0", "MIT", "MIT"]
+    Path(mixed["path"]).write_text("".join(
+        json.dumps({**row, "licence": licence}) + "\n" for row, licence in zip(lines, licences, strict=True)))
+    made = lake(mixed, bound, teacher={"plugin": "scripted", "accuracy": 1.0}, datasets=SPECS[:1])
+    with pytest.raises(UserError) as error:
+        list(export.export(made, "r", str(tmp_path / "out"), private=False))
+    said = str(error.value)
+    assert "leave: 1 of its rows (" in said and "'mixed' with the licence 'CC-BY-ND-4.0'" in said
+    assert ", and 4 of its rows (" in said and "'of_others' with the licence 'no-distill'" in said
+    rule = "licence != 'CC-BY-ND-4.0' AND licence != 'no-distill'"
+    assert f'(licensed = "{rule}")' in said
+    made = lake(mixed, bound, teacher={"plugin": "scripted", "accuracy": 1.0}, datasets=SPECS[:1],
+                rules={"licensed": rule})
+    assert [line[:11] for line in export.export(made, "r", str(tmp_path / "out"), private=False)] == ["sft: 3 rows"]
+
+
 def test_the_rule_that_the_sentence_proposes_mends_it(lake: Make, tmp_path: Path) -> None:
     bound = source(tmp_path, "bound", licence="CC-BY-NC-ND-4.0")
     made = lake(source(tmp_path, "free", licence="MIT"), bound, rules={"licensed": "licence != 'CC-BY-NC-ND-4.0'"})

@@ -45,6 +45,7 @@ def test_thinking_spans(raw: str, value: float) -> None:
     (r"So \boxed{288}.", 1), (r"\boxed{288} and again \boxed{ 288 }", 1),
     (r"\boxed{2} or else it could be \boxed{3}", 2),
     (r"$\boxed{1}, \boxed{2}$ and $\boxed{3}$", 1), (r"\boxed{\frac{1}{2}}", 1), (r"\boxed{288", 0),
+    (r"\boxed{1} " + r"\boxed{" * 20_000, 1),  # a loop: not a look at thousands of characters for each
     (r"<think>\boxed{288}</think>Well.", 0), (r"<think>\boxed{3}</think>\boxed{288}", 1), ("The answer is 288.", 1),
     ("Answer: 288", 1), ("**Answer:** 288\n\nThe answer is **288**.", 1), ("The answer is 3. No, the answer is 4.", 2),
     ("#### 288", 1), ("<answer>288</answer>", 1), ("### Final Answer\n\n288", 1), ("答案是 288", 1),
