@@ -288,11 +288,11 @@ def test_a_verifier_of_ours_and_a_private_one_are_found_by_name() -> None:
     "name", ["mth_equal", "pool", "answers", "lab.nsty", "lab.empty", "no.such", "", "../x", ".x"]
 )
 def test_a_misspelt_name_is_answered_with_the_right_ones(name: str) -> None:
-    with pytest.raises(LookupError, match="exact_match, ifeval, json_equal"):
+    with pytest.raises(LookupError, match="exact_match, float_close, ifeval, json_equal"):
         load(name)
     (verdict,) = verify_many([Case(name, "5", "5")], workers=1)
     assert verdict.status == "undecided"
-    assert "exact_match, ifeval, json_equal" in verdict.reason
+    assert "exact_match, float_close, ifeval, json_equal" in verdict.reason
 
 
 def test_a_missing_dependency_is_reported_as_itself() -> None:

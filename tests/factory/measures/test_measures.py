@@ -14,7 +14,7 @@ from factory.measures.truncation import truncation
 from factory.records import Completion, Problem, Request, Trace
 
 PROBLEM = Problem("1+1?", "2")
-NEED_MORE = ("token_length", "log_probability")  # a tokenizer, log-probabilities
+NEED_MORE = ("token_length", "log_probability", "reward", "process_reward")  # a tokenizer, log-probabilities, models
 
 
 def trace(raw: str, response: str | None = None, finish_reason: str = "stop", completion_tokens: int = 0) -> Trace:
