@@ -522,6 +522,10 @@ class Recipe(Strict):
         text = json.dumps(self.model_dump(mode="json", exclude=left_out), ensure_ascii=False)
         return content_id("recipe", json.loads(MADE.sub(r'"\1"', text)))
 
+    def forbids(self, licence: str) -> str | None:
+        """The pattern of `forbid_licences` that a licence, or a teacher's terms, fall under."""
+        return next((p for p in self.forbid_licences if re.search(p, licence, re.IGNORECASE)), None)
+
     def json_text(self) -> str:
         return self.model_dump_json()
 

@@ -26,7 +26,6 @@ from factory.stages import (
     rounds,
     samples,
 )
-from flows.export import forbidden
 
 NON_COMMERCIAL = re.compile(r"\bnc\b|non[- _]?commercial", re.IGNORECASE)
 
@@ -56,7 +55,7 @@ def _source(spec: Plugin, recipe: Recipe | None = None) -> str:
         raise UserError(f"the source '{spec.plugin}' has no problem in it: look at its parameters {spec.params}")
     if isinstance(first, Problem):
         plugins.function("verifier", first.verifier)
-        if recipe and (pattern := forbidden(recipe, first.licence)):
+        if recipe and (pattern := recipe.forbids(first.licence)):
             raise UserError(f"the source '{spec.plugin}' has the licence '{first.licence}', which falls under "
                             f"'{pattern}' of forbid_licences: its rows could never be exported, so take another "
                             "source, or set forbid_licences if you may")
@@ -94,7 +93,7 @@ def _note_terms(recipe: Recipe) -> None:
     told = {**{key: found.default for key, found in keys.items()}, **recipe.teacher.params}
     host = urlsplit(str(told.get("base_url", ""))).hostname
     says = recipe.teacher_terms or terms.known({"model": told.get("model"), "host": host})
-    if forbidden(recipe, says):
+    if recipe.forbids(says):
         print(f"note: `cot export` will refuse what the teacher '{told.get('model') or recipe.teacher.plugin}' writes "
               f"({says}): set teacher_terms if yours allow it, or take another teacher", file=sys.stderr)
 

@@ -57,15 +57,10 @@ def _with_rows(run: str, found: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 # -- licences --------------------------------------------------------------------------------------------------------
 
 
-def forbidden(recipe: Recipe, licence: str) -> str | None:
-    """The pattern of `forbid_licences` that a licence falls under."""
-    return next((p for p in recipe.forbid_licences if re.search(p, licence, re.IGNORECASE)), None)
-
-
 def _check_licences(lake: Lake, recipe: Recipe, row: dict[str, Any], hub: bool) -> None:
     """Raises UserError for a forbidden licence, and on the way to the hub for a missing one."""
     sources = card.licences(lake, recipe, row["selection"])
-    if bound := [source for source in sources if forbidden(recipe, source["licence"])]:
+    if bound := [source for source in sources if recipe.forbids(source["licence"])]:
         raise UserError(_stopped(lake, recipe, row, bound))
     bare = [source for source in sources if not source["licence"]]
     if bare:
@@ -85,7 +80,7 @@ def _stopped(lake: Lake, recipe: Recipe, row: dict[str, Any], bound: Sequence[di
             [row["selection"], source["source"], source["own"]]).fetchall()
         told.append(f"{len(found):,} of its rows ({_named([name for name, in found])}) are of the source "
                     f"'{source['source']}' with the licence '{source['licence']}', which falls under "
-                    f"'{forbidden(recipe, source['licence'])}' of forbid_licences")
+                    f"'{recipe.forbids(source['licence'])}' of forbid_licences")
     # A licence that the recipe has stated since is in no problem's row, and no rule can go by it.
     keep = dict.fromkeys(f"{name} != {_literal(source[of])}" for source in bound
                          for name, of in [("licence", "own") if source["own"] else ("source", "source")])
@@ -100,7 +95,7 @@ def _literal(text: str) -> str:
 def _check_terms(lake: Lake, recipe: Recipe, row: dict[str, Any]) -> None:
     """Raises UserError for rows of a teacher whose terms forbid that a model learns from them."""
     for teacher in card.teachers(lake, recipe, row["selection"]):
-        if pattern := forbidden(recipe, teacher["terms"]):
+        if pattern := recipe.forbids(teacher["terms"]):
             found = [pick["chosen"] for pick in lake.rows(f"{card.WRITTEN} ORDER BY 1", [
                 row["selection"]]) if pick["teacher"] == teacher["teacher"]]
             raise UserError(

@@ -61,13 +61,16 @@ def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 def _sound(run: Run, problems: list[Problem]) -> tuple[list[Problem], list[dict[str, Any]]]:
     """Split the problems into those whose reference passes its own verifier and set-aside rows of the others."""
-    known = {row[0] for row in run.lake.sql(
-        "SELECT id FROM problems WHERE id IN (SELECT unnest($1))", [[p.id for p in problems]]).fetchall()}
+    known = dict(run.lake.sql("SELECT id, licence FROM problems WHERE id IN (SELECT unnest($1))",
+                              [[p.id for p in problems]]).fetchall())
     fresh = [p for p in problems if p.id not in known and p.verifier != "majority"]  # which has no use for a reference
     _refuse_unknown_verifiers(fresh)
     limits = run.recipe.verify
     own, bad = _own_answers(run, fresh)
-    refused = {p.id for p in fresh if p.id not in own}
+    bound = [p for p in problems if p.id in known and _newly_bound(run, p.licence, known[p.id])]
+    bad += [_aside(run, BadRow(p.source, f"its licence is '{p.licence}' now, which forbid_licences names, and the lake "
+                                         f"has '{known[p.id] or 'none'}'"), p) for p in bound]
+    refused = {p.id for p in fresh if p.id not in own} | {p.id for p in bound}
     fresh = [p for p in fresh if own.get(p.id) is not None]
     if fresh:
         with Pool(workers=limits.workers, timeout=limits.timeout, memory_mb=limits.memory_mb) as pool:
@@ -78,6 +81,11 @@ def _sound(run: Run, problems: list[Problem]) -> tuple[list[Problem], list[dict[
                     bad.append(_aside(run, BadRow(problem.source, reason), problem))
                     refused.add(problem.id)
     return [p for p in problems if p.id not in refused], bad
+
+
+def _newly_bound(run: Run, licence: str, before: str) -> bool:
+    """A problem in the lake keeps the licence it was loaded with, and an export goes by that: it must not hide this."""
+    return bool(run.recipe.datasets and run.recipe.forbids(licence) and not run.recipe.forbids(before))
 
 
 def _own_answer(problem: Problem) -> str | None:

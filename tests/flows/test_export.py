@@ -90,7 +90,7 @@ def test_a_recipe_may_set_its_own_list(lake: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize("licence", ["MIT", "Apache-2.0", "CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY-SA-4.0", "ODC-BY"])
 def test_usual_licences_are_not_forbidden(licence: str) -> None:
     recipe = validate({"name": "r", "problems": ["worlds"], "teacher": "scripted"}, "the test")
-    assert export.forbidden(recipe, licence) is None
+    assert recipe.forbids(licence) is None
 
 
 def test_a_pattern_that_is_none_is_one_sentence() -> None:
@@ -172,6 +172,14 @@ def test_a_licence_that_the_recipe_states_later_counts(lake: Make, tmp_path: Pat
     assert list(export.export(made, "r", str(tmp_path / "out"), private=False))
     assert "without a licence" not in capsys.readouterr().err
     assert "| bare | MIT |" in (tmp_path / "out/sft/README.md").read_text()
+
+
+def test_a_lake_that_knows_a_problem_without_its_licence_hides_no_forbidden_one(lake: Make, tmp_path: Path) -> None:
+    lake(source(tmp_path, "bare"))
+    with pytest.raises(UserError, match="gave no usable problem"):
+        lake(source(tmp_path, "bare", licence="no-distill"))
+    made = lake(source(tmp_path, "bare", licence="no-distill"), source(tmp_path, "free"), forbid_licences=[])
+    assert list(export.export(made, "r", str(tmp_path / "out"), private=False))
 
 
 def test_an_empty_dataset_is_left_out_and_several_are_one_sentence(lake: Make, tmp_path: Path,
