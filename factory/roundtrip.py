@@ -89,9 +89,10 @@ def sides(row: Mapping[str, Any]) -> list[Side]:
         return [{"messages": row["messages"], "first": 0}]
     if isinstance(row.get("conversations"), list):
         return [{"messages": [_message(turn) for turn in row["conversations"]], "first": 0}]
-    if isinstance(row.get("instruction"), str) and isinstance(row.get("output"), str):
-        return [_side([{"role": "user", "content": row["instruction"]}],
-                      [{"role": "assistant", "content": row["output"]}])]
+    if isinstance(row.get("instruction"), str):
+        asked: list[Message] = [{"role": "user", "content": row["instruction"]}]
+        return [_side(asked, [{"role": "assistant", "content": row[name]}])
+                for name in ("output", "chosen", "rejected") if isinstance(row.get(name), str)]
     answers = [row[name] for name in ("chosen", "rejected", "completion") if isinstance(row.get(name), list)]
     if "prompt" not in row:  # each answer is a whole conversation
         return [_side(answer[:-1], answer[-1:]) for answer in answers]

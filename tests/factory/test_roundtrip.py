@@ -87,6 +87,8 @@ USER, GOOD, BAD = ({"role": role, "content": text} for role, text in (
     ({"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": "yes"}]},
      [{"messages": [USER, GOOD], "first": 0}]),
     ({"instruction": "?", "input": "", "output": "yes", "system": ""}, [{"messages": [USER, GOOD], "first": 1}]),
+    ({"instruction": "?", "input": "", "chosen": "yes", "rejected": "no"},
+     [{"messages": [USER, GOOD], "first": 1}, {"messages": [USER, BAD], "first": 1}]),
     ({"chosen": [USER, GOOD], "rejected": [USER, BAD]},
      [{"messages": [USER, GOOD], "first": 1}, {"messages": [USER, BAD], "first": 1}]),
     ({"text": "? yes"}, []), ({"prompt": "?", "reference": "yes"}, [])])

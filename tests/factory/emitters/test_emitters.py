@@ -130,6 +130,19 @@ def test_the_yaml_for_llama_factory_is_the_published_recipe() -> None:
     assert wanted.items() <= found.items()
 
 
+def test_alpaca_of_pairs_is_a_ranking_for_dpo() -> None:
+    row = alpaca(PAIR, ranking=True)
+    files = importlib.import_module("factory.emitters.alpaca").extra_files(iter([row]), "mine")
+    info = json.loads(files["dataset_info.json"])["mine"]
+    assert info["ranking"] is True and info["columns"] == {
+        "prompt": "instruction", "query": "input", "system": "system", "chosen": "chosen", "rejected": "rejected"}
+    assert set(info["columns"].values()) <= set(row)
+    assert (row["chosen"], row["rejected"]) == (PAIR.chosen.raw, PAIR.rejected.raw if PAIR.rejected else None)
+    assert "stage: dpo\n" in files["llamafactory_dpo.yaml"] and "pref_beta: 0.1\n" in files["llamafactory_dpo.yaml"]
+    with pytest.raises(ValueError, match="has no rejected trace, and `alpaca` needs two"):
+        alpaca(SINGLE, ranking=True)
+
+
 def test_sharegpt_and_alpaca_are_one_turn() -> None:
     assert sharegpt(SINGLE)["conversations"] == [{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": RAW}]
     row = alpaca(SINGLE, system="Think.")
