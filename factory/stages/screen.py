@@ -75,6 +75,9 @@ def _one(run: Run, name: str, selection: str, benchmarks: decontaminate.Benchmar
         return selection
     items = run.lake.value("SELECT picks FROM selections WHERE id = $1", [selection])
     reasons = _reasons(run, "row", name, items, selection, looks)
+    if reasons and any(spec.name == name and spec.mixture for spec in run.recipe.datasets):
+        print(f"the dataset '{name}' lost {len(reasons):,} of {items:,} rows after its mixture was made "
+              f"({_counts(reasons)}), so its shares are not exact: cap per_problem, or turn dedup.rows off")
     return _without(run, selection, reasons) if reasons else selection
 
 
