@@ -3,9 +3,9 @@
     .venv/bin/python -m benchmarks.kill [--generation]
 
 First, a run against a server that misbehaves is killed at 40 random moments (`benchmarks.kill_generation`; with
---generation only that). Then a small demo (real vLLM, real trainer) runs once undisturbed, and the same recipe runs in
-another lake and is killed once at each point. Exits 1 unless no trace is bought twice, none is lost, and both lakes end
-with the same datasets.
+--generation only that; about ten minutes). Then a small demo (real vLLM, real trainer) runs once undisturbed, and the
+same recipe runs in another lake and is killed once at each point. Exits 1 unless no trace is bought twice, none is
+lost, and both lakes end with the same datasets.
 """
 
 import os
