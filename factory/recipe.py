@@ -412,6 +412,13 @@ class Rounds(Strict):
     diversity: float = Field(0.5, ge=0, le=1)
     budget: Spending = Spending()  # type: ignore[call-arg]
 
+    @model_validator(mode="after")
+    def _sets_have_names_of_their_own(self) -> Self:
+        names = ["dev", "test", "format", "judged", *(one.name for one in self.panel)]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"rounds.panel has a set '{twice}', and that name is taken: give it another")
+        return self
+
 
 class Tasks(Strict):
     """How the flow runs the shards of the CPU stages: rows a shard, Prefect's task runner, retries."""

@@ -30,8 +30,13 @@ def scores(lake: Lake, evaluations: Rows, part: str = "held-out") -> Rows:
 
 
 def significant(row: dict[str, Any]) -> bool:
-    """Of a row with `value`, `low`, `high` and `p`."""
-    return Paired(row["value"], row["low"], row["high"], row["p"] or 0.0, 0, 0).significant
+    """Of a row with `value`, `low`, `high` and `p`; a change whose p nobody has noted is none to claim."""
+    return Paired(row["value"], row["low"], row["high"], 1.0 if row["p"] is None else row["p"], 0, 0).significant
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """The word that no change may be without."""
+    return "significant" if significant(row) else "not significant"
 
 
 # -- sentences -------------------------------------------------------------------------------------------------------
@@ -106,8 +111,8 @@ def _between_students(told: Rows, found: Rows) -> Rows:
 
 def comparison(row: dict[str, Any]) -> str:
     """Two models on the same problems."""
-    word = "significant" if significant(row) else "not significant"
-    return f"{row['model']} against {row['against']}: {row['value']:+.1%} {_change(row)}, p = {row['p']:.2g}: {word}"
+    return (f"{row['model']} against {row['against']}: {row['value']:+.1%} {_change(row)}, p = {row['p']:.2g}: "
+            f"{verdict(row)}")
 
 
 def most(told: Rows) -> Rows:

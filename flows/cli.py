@@ -185,7 +185,8 @@ def _report_rounds(lake: Any, name: str) -> None:
         return
     rows = report.latest(lake, name)
     print(report.text(rows))
-    print(f"\npicture: {report.picture(rows, lake.place('plots', f'{name}-rounds.png'))}")
+    if any(row["score"] is not None for row in rows):
+        print(f"\npicture: {report.picture(rows, lake.place('plots', f'{name}-rounds.png'))}")
 
 
 def rounds_run(args: argparse.Namespace) -> None:

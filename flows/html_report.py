@@ -196,7 +196,7 @@ def _evaluations(lake: Lake, run_id: str) -> str:
         ["model", "against", "problems", "gain", "95 % interval", "p", "verdict"], [
             [row["model"], row["against"], row["slice"] or "all", f"{row['value']:+.1%}",
              f"{row['low']:+.1%} to {row['high']:+.1%}", f"{row['p']:.2g}",
-             "significant" if accuracy.significant(row) else "not significant"] for row in gains])) + _headed(
+             accuracy.verdict(row)] for row in gains])) + _headed(
         "With k samples, by difficulty, and what is risked", _score_table(
             [row for row in told if row["metric"] not in ("gain", "undecided")]))
 

@@ -10,6 +10,7 @@ from typing import Any
 from factory.lake import Lake
 from factory.plugins import did_you_mean
 from factory.protocols import UserError
+from flows import accuracy
 
 Row = dict[str, Any]
 
@@ -32,20 +33,32 @@ def latest(lake: Lake, name: str | None) -> list[Row]:
 
 def text(rows: Sequence[Row]) -> str:
     """The whole report of a loop."""
-    decided = [row for row in rows if row["score"] is not None]
-    first, last = decided[0], rows[-1]
-    parts = [f"rounds of {first['name']} ({first['run_id']}): pass@1 as avg@{first['samples']} on "
-             f"{first['problems']:,} development problems, 95 % intervals", "", _HEAD]
+    decided, last = _scored(rows), rows[-1]
+    parts = [f"rounds of {last['name']} ({last['run_id']}){_how(decided)}", *(["", _HEAD] if decided else [])]
     for row in decided:
         parts += [_line(row), f"       {row['reason']}"]
-    parts += ["", "on the test problems, which the gate never sees"]
-    parts += [f"  round {row['round']}  {row['student']:<14}{_score(row, 'test_')}   "
-              f"({row['test_problems']:,} problems)" for row in decided if row["promoted"]]
+    parts += _section("on the test problems, which nobody was asked before the gate had decided", [
+        f"round {row['round']}  {row['student']:<14}{_score(row, 'test_')}   ({row['test_problems']:,} problems)"
+        for row in decided if row["promoted"]])
     parts += _section("the rest of the panel: change against the best so far", [
         line for row in decided for line in _panel(row)])
     parts += _section("data", [_data(row) for row in decided if row["data"]])
     parts += _section("cost", [*(_cost(row) for row in decided if row["data"]), _total(rows)])
     return "\n".join([*parts, *(["", f"the rounds end: {last['stopped']}"] if last["stopped"] else [])])
+
+
+def _scored(rows: Sequence[Row]) -> list[Row]:
+    """Those of students that were evaluated: none in a round that a budget ended, or that trained nobody."""
+    return [row for row in rows if row["score"] is not None]
+
+
+def _how(decided: Sequence[Row]) -> str:
+    """n, samples, sampling and budget: what no score may be without."""
+    if not decided:
+        return ": no student has been evaluated yet"
+    first = decided[0]
+    asked = f", asked with {accuracy.how(json.loads(first['asked']))}" if first["asked"] else ""
+    return (f": pass@1 as avg@{first['samples']} on {first['problems']:,} development problems, 95 % intervals{asked}")
 
 
 _HEAD = f"round  {'student':<14}{'pass@1':<24}{'against the best so far':<30}{'distinct':>9}{'diversity':>10}"
@@ -64,8 +77,8 @@ def _score(row: Row, of: str = "") -> str:
 
 def _panel(row: Row) -> list[str]:
     return [f"round {row['round']}  {row['student']:<14}{one['name']:<14}{one['score']:6.1%}  {one['gain']:+.1%} "
-            f"[{one['low']:+.1%}, {one['high']:+.1%}]  ({one['problems']:,} problems)"
-            for one in json.loads(row["panel"] or "[]")]
+            f"[{one['low']:+.1%}, {one['high']:+.1%}], {accuracy.verdict({**one, 'value': one['gain']})}  "
+            f"({one['problems']:,} problems)" for one in json.loads(row["panel"] or "[]")]
 
 
 def _data(row: Row) -> str:
@@ -106,13 +119,14 @@ def compute(rows: Sequence[Row]) -> list[float]:
 
 
 def picture(rows: Sequence[Row], path: Path) -> Path:
-    """Save a PNG: accuracy by round and by cumulative compute, with intervals; refused students are hollow."""
+    """Save a PNG: accuracy by round and by cumulative compute, with intervals; refused students are hollow, and have no
+    score on the test. There has to be a row with a score."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    decided = [row for row in rows if row["score"] is not None]
+    decided = _scored(rows)
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.4), sharey=True)
     spread = _spread([row["round"] for row in decided])
     _draw(axes[0], decided, spread, "round")
@@ -122,6 +136,8 @@ def picture(rows: Sequence[Row], path: Path) -> Path:
     axes[0].legend(frameon=False, loc="lower right")
     figure.suptitle(f"{decided[0]['name']}: {decided[0]['problems']:,} development and "
                     f"{decided[0]['test_problems']:,} test problems, avg@{decided[0]['samples']}")
+    if decided[0]["asked"]:
+        axes[0].set_title(accuracy.how(json.loads(decided[0]["asked"])), fontsize=8, color="#555", loc="left")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
@@ -139,12 +155,12 @@ def _draw(axis: Any, rows: Sequence[Row], places: Sequence[float], label: str) -
     kept = [(place, row) for place, row in zip(places, rows, strict=True) if row["promoted"]]
     for of, colour, name in (("", "#4472a8", "development"), ("test_", "#999999", "test")):
         axis.plot([p for p, _ in kept], [100 * row[f"{of}score"] for _, row in kept], color=colour, lw=1, label=name)
-        for place, row in zip(places, rows, strict=True):
+        for place, row in [(p, row) for p, row in zip(places, rows, strict=True) if row[f"{of}score"] is not None]:
             score, low, high = (100 * row[f"{of}{key}"] for key in ("score", "low", "high"))
             axis.errorbar([place], [score], [[score - low], [high - score]], fmt="o", capsize=4, color=colour,
                           mfc=colour if row["promoted"] else "white")
     for place, row in zip(places, rows, strict=True):
-        top = 100 * max(row["high"], row["test_high"])
+        top = 100 * max(row["high"], row["test_high"] or 0)
         axis.annotate(row["student"], (place, top), xytext=(0, 5), textcoords="offset points",
                       ha="center", fontsize=8, color="#4472a8" if row["promoted"] else "#c8553d")
     axis.set_xlabel(label)

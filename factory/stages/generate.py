@@ -38,7 +38,7 @@ def buy_all(jobs: Mapping[str, Job], at_once: int = 1) -> int:
     """As `buy` for several jobs, by the names of their stages, of which `at_once` have their teacher up together. Jobs
     of one server are done one after the other while it is up."""
     # One model may be there under two names: it is asked under the first.
-    different = {job.keys: stage for stage, job in reversed(list(jobs.items()))}
+    different = {(job.keys, job.run.id, job.part): stage for stage, job in reversed(list(jobs.items()))}
     lacking = {stage: total for stage, job in jobs.items()
                if stage in different.values() and (total := owed_count(job))}
     return asyncio.run(_buy_all(jobs, lacking, at_once)) if lacking else 0

@@ -25,10 +25,11 @@ from factory.stages import gate, load, on_policy, verify
 from factory.stages.gate import DEV, Decision, Scores
 from factory.stages.generate import buy_all
 from factory.stages.owed import Job
+from factory.stages.scores import asked_how
 from factory.stages.train import only_scores, trained
 
-ALL, TEST = "held_out", "test"
-"""Parts of the held-out problems: all of them, and those that the gate never sees."""
+JUDGED, TEST = "judged", "test"
+"""Parts of the held-out problems: those that the gate decides on, and those that nobody is asked before it has."""
 
 LEAK = "no hint in it"
 """The rule that drops what states the answer that it was told."""
@@ -182,12 +183,12 @@ class Loop:
         """What happened so far, in order."""
         return self.run.lake.rows("SELECT * FROM rounds WHERE run_id = $1 ORDER BY round, place, created", [self.id])
 
-    def job(self, model: Path) -> Job:
-        """The held-out problems, to be asked of a model."""
+    def job(self, model: Path, part: str = JUDGED) -> Job:
+        """Held-out problems, to be asked of a model."""
         spec = self.arena.recipe.evaluate
         assert spec is not None
         teacher = make_teacher(spec.teacher.with_params(model=str(model)))
-        return Job(self.arena, ALL, teacher, self.arena.recipe.generate)
+        return Job(self.arena, part, teacher, self.arena.recipe.generate)
 
 
 def state(rows: Sequence[Row], budget_left: bool) -> tuple[Row | None, int, str]:
@@ -240,23 +241,28 @@ def load_held_out(loop: Loop) -> None:
     """Load the sets, and refuse those that the gate must not decide on."""
     arena, test = loop.arena, loop.recipe.evaluate
     assert test is not None
-    sets = [(DEV, loop.options.dev), *((one.name, one.problems) for one in loop.options.panel),
-            *((TEST, spec) for spec in test.problems)]
     with arena.timed("load") as counts:
-        for name, spec in sets:
+        for name, spec in _judged(loop).items():
             counts["rows"] = counts.get("rows", 0) + load.load_part(arena, spec, name)
-            load.load_part(arena, spec, ALL)
+            load.load_part(arena, spec, JUDGED)
+        for spec in test.problems:
+            counts["rows"] += load.load_part(arena, spec, TEST)
     held = arena.lake.sql("""SELECT m.part, count(*) FILTER (p.split = 'test') FROM members m
-        JOIN problems p ON p.id = m.problem_id WHERE m.run_id = $1 AND m.part NOT IN ($2, $3) GROUP BY 1""",
-        [arena.id, ALL, TEST]).fetchall()
+        JOIN problems p ON p.id = m.problem_id WHERE m.run_id = $1 AND m.part IN (SELECT unnest($2)) GROUP BY 1""",
+        [arena.id, list(_judged(loop))]).fetchall()
     for name, count in held:
         if count:
             raise refusal(name)
     both = arena.lake.value("""SELECT count(*) FROM members a JOIN members b USING (run_id, problem_id)
-        WHERE a.run_id = $1 AND a.part = $2 AND b.part NOT IN ($2, $3)""", [arena.id, TEST, ALL])
+        WHERE a.run_id = $1 AND a.part = $2 AND b.part = $3""", [arena.id, TEST, JUDGED])
     if both:
         raise UserError(f"{both} problems of evaluate.problems are also what the gate decides on: name another split, "
                         "file or seed in rounds.dev or rounds.panel")
+
+
+def _judged(loop: Loop) -> dict[str, Plugin]:
+    """The sets that the gate decides on, by their names."""
+    return {DEV: loop.options.dev, **{one.name: one.problems for one in loop.options.panel}}
 
 
 def refusal(name: str) -> UserError:
@@ -267,16 +273,16 @@ def refusal(name: str) -> UserError:
 
 def refuse_overlap(loop: Loop, run: Run) -> None:
     """A held-out problem that a round trains on makes every figure of it worthless."""
-    both = run.lake.value("""SELECT count(*) FROM members a JOIN members b USING (problem_id)
-        WHERE a.run_id = $1 AND a.part = 'train' AND b.run_id = $2 AND b.part = $3""", [run.id, loop.arena.id, ALL])
+    both = run.lake.value("""SELECT count(DISTINCT problem_id) FROM members a JOIN members b USING (problem_id)
+        WHERE a.run_id = $1 AND a.part = 'train' AND b.run_id = $2""", [run.id, loop.arena.id])
     if both:
         raise UserError(f"{both} problems of round {run.recipe.round} are held out by rounds.dev, rounds.panel or "
                         "evaluate: name another split, file or seed there")
 
 
 def beside(recipe: str, run: Run) -> dict[str, Job]:
-    """The held-out problems of the rounds of `recipe`, for the teacher of a run of theirs that is to be evaluated: they
-    can be asked while its server is up. By the name of the stage.
+    """What the gate of the rounds of `recipe` decides on, for the teacher of a run of theirs that is to be evaluated:
+    it can be asked while its server is up. By the name of the stage.
     """
     model = run.recipe.teacher.params.get("model")
     if model not in [spec.base for spec in run.recipe.students]:
@@ -285,17 +291,20 @@ def beside(recipe: str, run: Run) -> dict[str, Job]:
     return {"evaluate the teacher": job} if on_policy.shares_server(run, job) else {}
 
 
-def evaluate(loop: Loop, asked: Mapping[str, Path]) -> dict[str, dict[str, Scores]]:
-    """Scores of models (by name) on each set; what was answered already is not asked again."""
+def evaluate(loop: Loop, asked: Mapping[str, Path], parts: Sequence[str] = (JUDGED, TEST)
+             ) -> dict[str, dict[str, Scores]]:
+    """Scores of models (by name) on each set of the parts; what was answered already is not asked again."""
     spec = loop.recipe.evaluate
-    jobs = {name: loop.job(path) for name, path in asked.items()}
-    buy_all({f"evaluate {name}": job for name, job in jobs.items()}, spec.at_once if spec else 1)
+    jobs = {f"evaluate {name}{' on the test' if part == TEST else ''}": loop.job(path, part)
+            for name, path in asked.items() for part in parts}
+    buy_all(jobs, spec.at_once if spec else 1)
     for shard in verify.shards(loop.arena):
         verify.work(loop.run.lake, shard, loop.recipe.verify)
-    return {name: _scores(loop, canonical(job.teacher.identity)) for name, job in jobs.items()}
+    sets = [*(_judged(loop) if JUDGED in parts else ()), *([TEST] if TEST in parts else [])]
+    return {name: _scores(loop, loop.job(path).keys[0], sets) for name, path in asked.items()}
 
 
-def _scores(loop: Loop, teacher: str) -> dict[str, Scores]:
+def _scores(loop: Loop, teacher: str, sets: Sequence[str]) -> dict[str, Scores]:
     arena, samples = loop.arena, loop.arena.recipe.generate.samples
     found: dict[str, list[tuple[Any, ...]]] = {}
     for part, *row in arena.lake.sql("""
@@ -305,8 +314,9 @@ def _scores(loop: Loop, teacher: str) -> dict[str, Scores]:
             FROM members m JOIN problems p ON p.id = m.problem_id
             LEFT JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = $2 AND t.strategy = $3 AND t.sample < $4
             LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
-            WHERE m.run_id = $1 AND m.part <> $5 GROUP BY m.part, m.problem_id ORDER BY m.part, m.problem_id""",
-            [arena.id, teacher, strategy_key(arena.recipe.generate.strategy), samples, ALL]).fetchall():
+            WHERE m.run_id = $1 AND m.part IN (SELECT unnest($5))
+            GROUP BY m.part, m.problem_id ORDER BY m.part, m.problem_id""",
+            [arena.id, teacher, strategy_key(arena.recipe.generate.strategy), samples, sets]).fetchall():
         found.setdefault(part, []).append(tuple(row))
     return {part: Scores(np.array([row[0] for row in rows]) / samples, np.array([row[1] for row in rows]) / samples,
                          *gate.diversity([row[2] or [] for row in rows]), tokens=int(sum(row[3] for row in rows)))
@@ -317,12 +327,14 @@ def _scores(loop: Loop, teacher: str) -> dict[str, Scores]:
 
 
 def close(loop: Loop, number: int, held: Sequence[Run]) -> list[Row]:
-    """Evaluate the students of a round in order, each against the best so far, and write the round's rows."""
+    """Evaluate the students of a round in order, each against the best so far, and write the round's rows. Only those
+    whom the gate has promoted are asked the test problems, once it has.
+    """
     best, _, _ = state(loop.rows(), True)
     students = [(run, spec.name, path) for run in held for spec in run.recipe.students
                 if (path := trained(run).get(spec.name)) and not only_scores(spec)]
     names = {f"r{number} {name}": path for _, name, path in students}
-    scores = evaluate(loop, {"best so far": Path(best["path"]) if best else loop.base, **names})
+    scores = evaluate(loop, {"best so far": Path(best["path"]) if best else loop.base, **names}, [JUDGED])
     mine, rows = scores["best so far"], list[Row]()
     if best is None:
         best = _row(loop, 0, 0, loop.base.name, loop.base, mine, None) | {
@@ -331,7 +343,7 @@ def close(loop: Loop, number: int, held: Sequence[Run]) -> list[Row]:
     costs = _costs(held)
     decided = []
     for place, (run, name, path) in enumerate(students):
-        decision = gate.decide(_judging(scores[f"r{number} {name}"]), _judging(mine), loop.options.diversity)
+        decision = gate.decide(scores[f"r{number} {name}"], mine, loop.options.diversity)
         decided.append(_row(loop, number, place, name, path, scores[f"r{number} {name}"], run) | _told(decision)
                        | costs.pop(run.id, {}) | {"against": f"{best['student']} of round {best['round']}"})
         if decision.promoted:
@@ -339,8 +351,19 @@ def close(loop: Loop, number: int, held: Sequence[Run]) -> list[Row]:
     decided = decided or [_nothing(loop, number, best) | next(iter(costs.values()), {})]
     if not any(row["promoted"] for row in decided):
         decided[-1]["stopped"] = _why_stopped([row["kind"] for row in decided])
+    _test(loop, [row for row in (*rows, *decided) if row["promoted"]])
     loop.run.lake.append_new("rounds", [{k: v for k, v in row.items() if k != "kind"} for row in (*rows, *decided)])
     return decided
+
+
+def _test(loop: Loop, promoted: Sequence[Row]) -> None:
+    """Note in the rows of those who passed the gate what they do on the test problems."""
+    found = evaluate(loop, {f"r{row['round']} {row['student']}": Path(row["path"]) for row in promoted}, [TEST])
+    for row, scores in zip(promoted, found.values(), strict=True):
+        test = scores[TEST]
+        low, high = interval(test.right)
+        row |= dict(test_problems=len(test.right), test_score=float(test.right.mean()), test_low=low, test_high=high,
+                    evaluated_tokens=row["evaluated_tokens"] + test.tokens)
 
 
 def spent(loop: Loop, number: int, reason: str) -> Row:
@@ -352,23 +375,16 @@ def spent(loop: Loop, number: int, reason: str) -> Row:
     return row
 
 
-def _judging(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """Without the test problems."""
-    return {name: one for name, one in scores.items() if name != TEST}
-
-
 def _row(loop: Loop, number: int, place: int, name: str, path: Path, scores: Mapping[str, Scores], run: Run | None
          ) -> Row:
-    dev, test = scores[DEV], scores[TEST]
+    dev = scores[DEV]
     low, high = interval(dev.right)
-    test_low, test_high = interval(test.right)
     return dict(
         id=content_id("round", loop.id, number, name, models.digest(path)), run_id=loop.id, name=loop.recipe.name,
         round=number, place=place, student=name, path=str(path), made_by=run.id if run else None,
         problems=len(dev.right), samples=loop.arena.recipe.generate.samples, score=float(dev.right.mean()), low=low,
-        high=high, test_problems=len(test.right), test_score=float(test.right.mean()), test_low=test_low,
-        test_high=test_high, distinct=dev.distinct, diversity=dev.diversity, stopped="",
-        evaluated_tokens=sum(one.tokens for one in scores.values()), created=now())
+        high=high, asked=canonical(asked_how(loop.job(path))), distinct=dev.distinct, diversity=dev.diversity,
+        stopped="", evaluated_tokens=sum(one.tokens for one in scores.values()), created=now())
 
 
 def _told(decision: Decision) -> Row:

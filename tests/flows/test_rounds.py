@@ -17,6 +17,7 @@ from factory.lake import Lake
 from factory.protocols import Exhausted, UserError
 from factory.recipe import Recipe, validate
 from factory.run import Run
+from factory.stages import gate
 from flows import check, rounds, rounds_report
 
 LAB = {
@@ -179,6 +180,45 @@ def test_a_gain_with_a_loss_on_the_panel_is_refused(make: Callable[..., Run], la
     assert rows[-1]["gain_low"] > 0.3
 
 
+def test_nobody_is_asked_the_test_problems_before_the_gate_has_decided_and_who_is_refused_never_is(
+        make: Callable[..., Run], lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test problems are 3000 + n here; what is asked stands in a file, behind the digest of the model."""
+    def asked_the_test() -> set[str]:
+        return {line.partition("Compute")[0] for line in (lab / "lab/asked.txt").read_text().splitlines()
+                if "Compute 3000" in line}
+
+    decide, before = gate.decide, list[set[str]]()
+
+    def watched(*given: Any) -> gate.Decision:
+        before.append(asked_the_test())
+        assert all(set(scores) == {"dev", "easy"} for scores in given[:2])
+        return decide(*given)
+
+    monkeypatch.setattr(gate, "decide", watched)
+    rows = held(make(dpo=-0.3, rounds={"panel": [{"name": "easy", "problems": sums("dev", 20, seed=3)}]}))
+    assert story(rows) == [(0, "base", True), (1, "sft", True), (1, "dpo", False), (2, "sft", True), (2, "dpo", False)]
+    digests = [models.digest(Path(row["path"])) for row in rows]
+    assert before == [set()] * 2 + [set(digests[:2])] * 2, "round by round, and none within a round"
+    assert asked_the_test() == {digests[i] for i in (0, 1, 3)}
+    assert [row["test_score"] is None for row in rows] == [not row["promoted"] for row in rows]
+    rounds_report.picture(rows, lab / "rounds.png")
+
+
+def test_a_budget_that_ends_before_the_first_evaluation_is_told(make: Callable[..., Run]) -> None:
+    run = make(dpo=None, rounds={"budget": {"max_tokens": 10}})
+    with pytest.raises(Exhausted):
+        rounds.everything(run)
+    said = rounds_report.text(rounds_report.latest(run.lake, "loop"))
+    assert "no student has been evaluated yet" in said
+    assert "the rounds end: budget.max_tokens = 10 is reached" in said
+
+
+@pytest.mark.parametrize("name", ["dev", "test", "format", "judged"])
+def test_a_set_of_the_panel_has_a_name_of_its_own(make: Callable[..., Run], name: str) -> None:
+    with pytest.raises(UserError, match=f"rounds.panel has a set '{name}', and that name is taken"):
+        make(rounds={"panel": [{"name": name, "problems": sums("dev", 9, seed=3)}]})
+
+
 @pytest.mark.parametrize("changes", [
     {"rounds": {"dev": sums("test", 50, seed=5)}},
     {"rounds": {"panel": [{"name": "x", "problems": sums("test", 50, seed=5)}]}}])
@@ -252,7 +292,8 @@ def test_a_student_that_got_worse_is_refused_and_the_report_says_so(make: Callab
     assert not rows[2]["stopped"], "the round has a better student all the same"
     said = rounds_report.text(rows)
     for part in ("refused, it got worse", "promoted: +", "loop-r1-sft: 30 problems, 120 traces", "on the test problems",
-                 "tokens written for data", "format"):
+                 "tokens written for data", "format", "asked with temperature the server's, top_p the server's",
+                 "no budget of thinking tokens", "[+0.0%, +0.0%], not significant"):
         assert part in said
     path = rounds_report.picture(rows, lab / "rounds.png")
     assert path.read_bytes().startswith(b"\x89PNG")
