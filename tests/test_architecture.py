@@ -43,6 +43,7 @@ HOMES = {
     "prefect": ("flows.",), "prefect_ray": ("flows.",), "prefect_dask": ("flows.",),
     "torch": ("factory.students.",), "transformers": ("factory.students.",), "trl": ("factory.students.",),
     "tokenizers": ("factory.students.", "factory.measures.token_length"), "accelerate": ("factory.students.",),
+    "numba": ("factory.measures._compiled",),
     "duckdb": ("factory.lake",), "openai": ("factory.teachers._client",), "vllm": (),
     "sympy": ("verifiers.",), "math_verify": ("verifiers.",), "latex2sympy2_extended": ("verifiers.",),
 }
@@ -148,7 +149,7 @@ def test_help_imports_nothing_heavy() -> None:
             "print(*sys.modules, file=sys.stderr)")
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
     heavy = {"duckdb", "pyarrow", "torch", "prefect", "datasets", "pandas", "numpy", "sympy", "pydantic", "openai",
-             "matplotlib", "asyncio"}
+             "matplotlib", "asyncio", "numba"}
     assert heavy & set(loaded) == set()
 
 
@@ -156,4 +157,4 @@ def test_the_stages_and_the_reports_run_without_prefect() -> None:
     code = ("import sys, flows.pipeline, flows.report, flows.check, flows.query, flows.verify_file, flows.export\n"
             "print(*sys.modules)")
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {"prefect", "torch", "transformers", "vllm", "openai", "matplotlib"} & set(loaded) == set()
+    assert {"prefect", "torch", "transformers", "vllm", "openai", "matplotlib", "numba"} & set(loaded) == set()

@@ -15,6 +15,9 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _UNCLOSED = 100  # boxes: a text that opens more of them is stuck, and each costs a look at what follows
 _BETWEEN = re.compile(r"[\s$\\()]*(?:,|;|and|or|\\text\{[^{}]*\}|\\q?quad|[\s$])*[\s$\\()]*")
 
+BOX, ANSWER, VALUE = 1, 2, 4
+"""Bits of what a text may state an answer by: a box, the word, and from `VALUE` on one for each of some values."""
+
 
 def response_of(trace: Trace) -> str:
     """The response of a trace; of a text whose thinking was never closed, nothing."""
@@ -28,9 +31,10 @@ def _untagged(response: str) -> str:
     return split(response)[1]
 
 
-def boxes(text: str) -> set[str]:
-    """What stands in the boxes of `text`, without blanks; those listed beside each other are one answer."""
-    found: set[str] = set()
+def boxes(text: str) -> list[str]:
+    """What stands in the boxes of `text`, without blanks, each once, in the order in which it is last said; those
+    listed beside each other are one answer."""
+    found: dict[str, None] = {}
     begin = text.find("box")  # which is seldom there, and then near the end
     row, behind, unclosed = "", -1, 0
     for box in _BOX.finditer(text, max(begin - 2, 0) if begin >= 0 else len(text)):
@@ -43,11 +47,13 @@ def boxes(text: str) -> set[str]:
             continue
         inside = "".join(text[box.end():end].split())
         listed = box.start() > behind > 0 and _BETWEEN.fullmatch(text, behind, box.start())
-        found.discard(row if listed else "")
+        if listed:
+            found.pop(row, None)
         row = f"{row},{inside}" if listed and inside != row else inside
-        found.add(row)
+        found.pop(row, None)
+        found[row] = None
         behind = end + 1
-    return found - {""}
+    return [one for one in found if one]
 
 
 def places(mark: str, text: str) -> Iterator[int]:

@@ -5,10 +5,9 @@ periodic, after Crochemore's definition of a run; three times round makes it a l
 number in each turn is none: `compression` and `repetition` see that.
 """
 
+from bisect import bisect_right
 from functools import lru_cache
 from typing import Literal, NamedTuple
-
-import numpy as np
 
 from factory.measures.words import Reading, read
 from factory.measures.words import prepare as prepare
@@ -43,17 +42,12 @@ def loop(problem: Problem, trace: Trace, *, of: Literal["length", "period", "tim
 @lru_cache(maxsize=2)
 def _loops(reading: Reading) -> dict[int, list[_Loop]]:
     """The loops of each text that has one."""
-    back = np.zeros(len(reading.codes) + 2, np.int32)  # with a place before and one behind, which are in no loop
-    back[1:-1] = reading.again(_PIECES).back
-    first = (back[1:] != back[:-1]).nonzero()[0]
-    period, size = back.take(first[:-1] + 1), first[1:] - first[:-1]
-    turns = ((period > 0) & (size + _PIECES - 1 >= (_TIMES - 1) * period)).nonzero()[0]
-    begin, end, period = first[turns] - period[turns], first[turns] + size[turns] + _PIECES - 2, period[turns]
-    lengths = reading.ends[end] - reading.starts[begin]
-    text = np.searchsorted(reading.bounds, begin, "right") - 1
-    at_end = end >= np.array(reading.bounds).take(text + 1) - 1 - _BEHIND
     found: dict[int, list[_Loop]] = {}
-    for index, *one in zip(text.tolist(), lengths.tolist(), (lengths * period / (end - begin + 1)).tolist(),
-                           at_end.tolist(), strict=True):
-        found.setdefault(index, []).append(_Loop(*one))
+    for first, size, period in reading.again(_PIECES).rounds.tolist():
+        if size + _PIECES - 1 >= (_TIMES - 1) * period:
+            begin, end = first - period, first + size + _PIECES - 2
+            length = int(reading.ends[end]) - int(reading.starts[begin])
+            text = bisect_right(reading.bounds, begin) - 1
+            at_end = end >= reading.bounds[text + 1] - 1 - _BEHIND
+            found.setdefault(text, []).append(_Loop(length, length * period / (end - begin + 1), at_end))
     return found

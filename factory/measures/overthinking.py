@@ -10,19 +10,24 @@ the trace ends with. A solution is of a kind with an earlier one in which most o
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 from typing import Literal, NamedTuple
 
-from factory.measures.answers import boxes, response_of
-from factory.measures.words import pieces_between
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.measures.answers import ANSWER, BOX, VALUE, boxes, response_of
+from factory.measures.words import fold, pieces_between, stretch
 from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
-from factory.solutions import starts_over
+from factory.solutions import begins_over
 from verifiers.answers import final_answer
 from verifiers.math_equal import math_equal
 
-VERSION = 2
+VERSION = 3
 
 
 class Solution(NamedTuple):
@@ -53,26 +58,32 @@ def efficiency(solutions: tuple[Solution, ...]) -> dict[str, float]:
 
 @lru_cache(maxsize=4)
 def _solutions(raw: str, thinking: str, response: str, reference: str) -> tuple[Solution, ...]:
+    from factory.measures import _compiled
+
     text = thinking or raw
-    parts = _parts(text, _known(response, reference))
-    sizes = pieces_between(raw, text, [end for end, _ in parts])
-    found: list[Solution] = []
-    kinds: list[set[bytes]] = []
-    begin = 0
-    for (end, answer), size in zip(parts, sizes, strict=True):
-        words = _words(text[begin:end]) if len(parts) > 1 else set()
-        new = not any(len(words & other) > _ALIKE * len(words) for other in kinds)
-        found.append(Solution(size, _right(answer, reference), new))
-        kinds.append(words)
-        begin = end
-    return tuple(found)
+    reading, begin, behind = stretch(raw, text)
+    parts = _parts(text, reading.bytes, begin, behind, _known(response, reference))
+    borders = [begin, *(end for end, _ in parts)]
+    new = _compiled.novel(reading.bytes, np.array(borders), _ALIKE, _BEHIND).tolist() if len(parts) > 1 else [True]
+    return tuple(Solution(size, _right(answer, reference), one) for size, (_, answer), one
+                 in zip(pieces_between(reading, borders), parts, new, strict=True)) if parts else ()
+
+
+class _Known(NamedTuple):
+    """Answers, and as they are looked for: their bytes, and where each begins."""
+
+    values: list[str]
+    folded: NDArray[np.uint8]
+    bounds: NDArray[np.int64]
 
 
 @lru_cache(maxsize=1024)  # traces of one problem often come to the same answers
-def _known(response: str, reference: str) -> list[str]:
+def _known(response: str, reference: str) -> _Known:
     """What the trace ends with and what is right: an answer also where nothing marks it."""
     final = final_answer(response)
-    return sorted({_plain(final.text) if final else "", _plain(reference)} - {""})
+    values = sorted({_plain(final.text) if final else "", _plain(reference)} - {""})
+    folded = [fold(value) for value in values]
+    return _Known(values, np.frombuffer(b"".join(folded), np.uint8), np.cumsum([0, *map(len, folded)]))
 
 
 _LONGEST = 100  # characters of an answer that is compared by mathematics: nobody stops it here when it takes long
@@ -82,6 +93,8 @@ _WHOLE = re.compile(r"-?[1-9]\d{0,14}|0", re.ASCII)
 @lru_cache(maxsize=1 << 14)
 def _right(answer: str, reference: str) -> bool:
     """What is longer has to be the reference letter for letter."""
+    if not reference.strip() or not answer.strip():
+        return False
     if len(answer) > _LONGEST:
         return "".join(answer.split()) == "".join(reference.split())
     if _WHOLE.fullmatch(answer) and _WHOLE.fullmatch(reference):  # most are, and there is nothing to work out
@@ -90,30 +103,51 @@ def _right(answer: str, reference: str) -> bool:
 
 
 _ALIKE = 0.6  # of a solution's words and numbers in one before it: the same kind
-_LETTERS = bytes(byte if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256)).lower()
-_DIGITS = bytes(byte if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
+_BEHIND = 1000  # solutions before it that it is compared with; a trace that has more is stuck
 
 
-def _words(part: str) -> set[bytes]:
-    """The words of four letters or more, and the numbers. By tables: ten times quicker than an expression."""
-    data = part.encode("utf-8", "surrogatepass")
-    words = {word for word in set(data.translate(_LETTERS).split()) if len(word) > 3}
-    return words.union(data.translate(_DIGITS).split())
+def _parts(text: str, folded: NDArray[np.uint8], begin: int, behind: int, known: _Known) -> list[tuple[int, str]]:
+    """Where each solution of the text that is `folded` from `begin` to `behind` ends there, and its answer; what comes
+    behind the last answer belongs to the last, a text without is one.
 
+    Looked at are only the parts in which there may be an answer, between two places at which the text starts over.
+    """
+    from factory.measures import _compiled
 
-def _parts(text: str, known: Sequence[str]) -> list[tuple[int, str]]:
-    """Where each solution ends, and its answer; what comes behind the last answer belongs to the last, a text without
-    is one."""
+    overs, marks = _compiled.marks(folded, begin, behind, known.folded, known.bounds)
+    borders = _Borders(text, *overs.T.tolist())
+    bits, places = marks.T.tolist()
     found: list[tuple[int, str]] = []
-    begin, answer = 0, ""
-    for end in [*starts_over(text), len(text)]:
-        if answer:
-            found.append((begin, answer))
-        answer = _stated(text[begin:end], known)
-        begin = end
-    if found and not answer:
-        return [*found[:-1], (len(text), found[-1][1])]
-    return [*found, (len(text), answer)] if text.strip() else found
+    mark = 0
+    while mark < len(places):
+        start, (byte, end) = borders.before(places[mark]), borders.behind(places[mark])
+        first, mark = mark, bisect_left(places, end, mark)
+        if answer := _stated(text[start:end], reduce(or_, bits[first:mark]), known.values):
+            found.append((begin + byte, answer))
+    if not found:
+        return [(behind, "")] if text.strip() else []
+    return [*found[:-1], (behind, found[-1][1])]
+
+
+class _Borders:
+    """Where a text starts over, of the places (in bytes and characters) where it may: each is looked at when asked."""
+
+    def __init__(self, text: str, at_bytes: list[int], at: list[int]) -> None:
+        self._text, self._bytes, self._at = text, at_bytes, at
+
+    def before(self, place: int) -> int:
+        """The last one up to a place; 0 if there is none."""
+        for index in range(bisect_right(self._at, place) - 1, -1, -1):
+            if begins_over(self._text, self._at[index]):
+                return self._at[index]
+        return 0
+
+    def behind(self, place: int) -> tuple[int, int]:
+        """The next one behind a place, in bytes and in characters; the text's end if there is none."""
+        for index in range(bisect_right(self._at, place), len(self._at)):
+            if begins_over(self._text, self._at[index]):
+                return self._bytes[index], self._at[index]
+        return 0, len(self._text)
 
 
 _SAID = re.compile(r"\banswer(?:\ is|\ should\ be|\ would\ be|\ must\ be|\s*[:=])\s*:?\s*([^\n]{1,200})", re.IGNORECASE)
@@ -123,14 +157,13 @@ _LEADS = re.compile(
     re.IGNORECASE)
 
 
-def _stated(part: str, known: Sequence[str]) -> str:
-    """The answer that a part comes to; empty when it comes to none."""
-    if boxed := boxes(part):
-        together = "".join(part.split())
-        return max(boxed, key=together.rfind)
-    if "answer" in part.lower() and (said := _SAID.findall(part)):
+def _stated(part: str, bits: int, known: Sequence[str]) -> str:
+    """The answer that a part comes to, in which `_compiled.marks` saw what the `bits` say; empty when to none."""
+    if bits & BOX and (boxed := boxes(part)):
+        return boxed[-1]
+    if bits & ANSWER and (said := _SAID.findall(part)):
         return _plain(_ENDS.split(said[-1], maxsplit=1)[0])
-    return next((value for value in known if _concludes(part, value)), "")
+    return next((value for bit, value in enumerate(known) if bits & VALUE << bit and _concludes(part, value)), "")
 
 
 def _concludes(part: str, value: str) -> bool:

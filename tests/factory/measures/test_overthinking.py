@@ -81,6 +81,10 @@ def test_the_first_right_answer_is_looked_for_and_none_gives_zero() -> None:
     assert never["outcome"] == never["first_correct"] == 0 and never["process"] > 0
 
 
+def test_the_last_box_is_the_answer_also_where_it_holds_another_ones() -> None:
+    assert figures(r"<think>It is \boxed{5}, no, \boxed{15}.</think>15", reference="15")["outcome"] == 1
+
+
 def test_right_is_what_is_mathematically_equal() -> None:
     assert figures(r"<think>It is \boxed{\frac{1}{2}}.</think>x", reference="0.5")["outcome"] == 1
 

@@ -2,6 +2,8 @@
 
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -43,6 +45,24 @@ def pieces(text: str) -> list[str]:
 ])
 def test_a_text_is_split_into_runs_and_signs(text: str, expected: list[str]) -> None:
     assert pieces(text) == expected
+
+
+def test_no_measure_imports_the_compiler_before_a_text_is_read() -> None:
+    code = ("import sys; from factory import plugins\n"
+            "for name in plugins.names('measure'): plugins.module('measure', name)"
+            "\nassert 'numba' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_compiled_needs_no_folder_for_its_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    from factory.measures import _compiled
+
+    def njit(*, cache: bool = False, **_: object) -> Callable[[object], object]:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: ("compiled", function)
+    monkeypatch.setattr(_compiled.numba, "njit", njit)
+    assert _compiled.compiled(len) == ("compiled", len)
 
 
 def test_the_split_agrees_with_a_plain_reading_of_any_ascii() -> None:
