@@ -13,7 +13,7 @@ from factory.lake import Lake
 from factory.protocols import UserError
 from factory.recipe import DatasetSpec, MeasureSpec, Plugin, Recipe
 from factory.records import Candidate, Completion, Problem, Request, Trace
-from factory.run import Run, make_teacher
+from factory.run import make_teacher
 from factory.stages import (
     budget,
     choose,
@@ -175,12 +175,9 @@ def _rounds(recipe: Recipe) -> list[str]:
     """That rounds can follow from the recipe, and that the gate sees no test problem (of each set, the first one)."""
     if recipe.rounds is None:
         return []
-    with tempfile.TemporaryDirectory() as folder:
-        loop = rounds.Loop(Run(recipe, Lake(folder)))
-        for number in (1, 2):
-            rounds.recipe_of(recipe, number, loop.base)
-        make_teacher(rounds.recipe_of(recipe, 2, loop.base).teacher)
-        assert loop.arena
+    rounds.recipe_of(recipe, 1, base := rounds.base_of(recipe))
+    make_teacher(rounds.recipe_of(recipe, 2, base).teacher)
+    rounds.held_out_of(recipe)
     for name, spec in {gate.DEV: recipe.rounds.dev, **{p.name: p.problems for p in recipe.rounds.panel}}.items():
         _source(spec)
         first = next(iter(plugins.bind("source", spec.plugin, spec.params)()))

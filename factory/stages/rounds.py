@@ -103,6 +103,28 @@ def _exploring(recipe: Recipe, most: int) -> Recipe:
     return recipe.model_copy(update={"generate": generate, "on_policy": own})
 
 
+def base_of(recipe: Recipe) -> Path:
+    """The model that all students start from. Raises UserError where they start from several."""
+    found = sorted({spec.base for spec in recipe.students if not _is_student(recipe, spec.base)})
+    if len(found) != 1:
+        raise UserError(f"rounds begin with one model, and the students start from {len(found) or 'none'}"
+                        f"{' (' + ', '.join(found) + ')' if found else ''}: let them start from one")
+    return Path(found[0])
+
+
+def held_out_of(recipe: Recipe) -> Recipe:
+    """How the held-out problems of all sets are asked. Raises UserError where [evaluate] does not say it."""
+    spec, rounds = recipe.evaluate, options(recipe)
+    if spec is None:
+        raise UserError("rounds need [evaluate] with a `teacher`: it says how a student is asked, and its problems are "
+                        "for the report only")
+    asked = Generate.model_validate({"strategy": spec.strategy, "samples": spec.samples})
+    return recipe.model_copy(update={
+        "name": f"{recipe.name}-held-out", "problems": [rounds.dev, *(one.problems for one in rounds.panel)],
+        "generate": asked, "datasets": [], "students": [], "measures": [], "rules": {},
+        "on_policy": OnPolicy()})  # type: ignore[call-arg]
+
+
 def runs(recipe: Recipe, lake: Lake) -> Iterator[Run]:
     """The runs of a round, given by its recipe with the name of its reward model in [rounds]: each follows from what
     was trained in those before it, so train one's students before the next.
@@ -159,25 +181,12 @@ class Loop:
 
     @cached_property
     def base(self) -> Path:
-        """The model that all students start from. Raises UserError where they start from several."""
-        found = sorted({spec.base for spec in self.recipe.students if not _is_student(self.recipe, spec.base)})
-        if len(found) != 1:
-            raise UserError(f"rounds begin with one model, and the students start from {len(found) or 'none'}"
-                            f"{' (' + ', '.join(found) + ')' if found else ''}: let them start from one")
-        return Path(found[0])
+        return base_of(self.recipe)
 
     @cached_property
     def arena(self) -> Run:
         """The held-out problems of all sets, as a run that makes nothing of them."""
-        held_out = self.recipe.evaluate
-        if held_out is None:
-            raise UserError("rounds need [evaluate] with a `teacher`: it says how a student is asked, and its problems "
-                            "are for the report only")
-        asked = Generate.model_validate({"strategy": held_out.strategy, "samples": held_out.samples})
-        sets = [self.options.dev, *(one.problems for one in self.options.panel)]
-        return Run(self.recipe.model_copy(update={
-            "name": f"{self.recipe.name}-held-out", "problems": sets, "generate": asked, "datasets": [], "students": [],
-            "measures": [], "rules": {}, "on_policy": OnPolicy()}), self.run.lake)  # type: ignore[call-arg]
+        return Run(held_out_of(self.recipe), self.run.lake)
 
     def rows(self) -> list[Row]:
         """What happened so far, in order."""
