@@ -79,6 +79,22 @@ def judge(run: Run) -> Run:
     return run
 
 
+def forget_the_references(run: Run) -> None:
+    """Every reference becomes another text, and nothing was chosen yet."""
+    rows = run.lake.rows("SELECT * FROM problems")
+    for table in ("problems", "picks", "drops", "selections"):
+        for file in (run.lake.folder / "tables" / table).glob("part-*.parquet"):
+            if "schema" not in file.name:
+                file.unlink()
+    run.lake.append("problems", [dict(row, reference=f"nonsense {i * 7919}") for i, row in enumerate(rows)])
+
+
+def selected(run: Run) -> list[tuple[Any, ...]]:
+    """What was selected, byte for byte."""
+    return run.lake.sql("""SELECT k.dataset, k.chosen, k.rejected, k.why, encode(c.raw), encode(r.raw) FROM picks k
+        JOIN traces c ON c.id = k.chosen LEFT JOIN traces r ON r.id = k.rejected ORDER BY k.id""").fetchall()
+
+
 @pytest.fixture
 def judged(make_run: Callable[..., Run]) -> Callable[..., Run]:
     """A run with verdicts and measures."""

@@ -11,6 +11,8 @@ from factory.run import Run
 from factory.stages import choose, generate, load, verify
 from verifiers.code_tests import missing
 
+from .conftest import forget_the_references, selected
+
 Make = Callable[..., Run]
 Private = Callable[[str, str], str]
 MISSING = missing()
@@ -57,6 +59,16 @@ def run(make_run: Make, private: Private, tmp_path: Path) -> Run:
     for ids in verify.shards(made):
         verify.work(made.lake, ids, made.recipe.verify)
     return made
+
+
+def test_repairs_are_chosen_without_a_look_at_the_tests(run: Run) -> None:
+    """With `test_choose`: every selector there is."""
+    choose.choose(run)
+    before = selected(run)
+    assert {row[0] for row in before} == {"pairs", "journeys"}
+    forget_the_references(run)
+    choose.choose(run)
+    assert selected(run) == before
 
 
 def texts(run: Run, dataset: str) -> list[dict[str, Any]]:
