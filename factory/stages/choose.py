@@ -16,10 +16,12 @@ from typing import Any
 from factory import plugins
 from factory.lake import Lake, QueryError, complaint, now
 from factory.protocols import UserError
-from factory.recipe import DatasetSpec, MeasureSpec, Recipe
+from factory.recipe import DatasetSpec, MeasureSpec, Mixture, Recipe
 from factory.records import Candidate, Pick, canonical, content_id
 from factory.run import Run
-from factory.stages import candidates, cuts, embed
+from factory.stages import candidates, cuts, embed, emittable, screen
+from factory.stages.decontaminate import Benchmarks
+from factory.stages.formed import Key
 from factory.stages.measure import key
 from factory.stages.mixture import Picked, mix
 
@@ -41,28 +43,33 @@ BATCH, PART = 2000, 50_000
 
 def choose(run: Run) -> dict[str, str]:
     """Make the picks and drops of every dataset that lacks them; returns dataset name -> selection id."""
-    made = {}
-    for spec in [spec for spec in run.recipe.datasets if not spec.policy]:
+    made, specs = {}, [spec for spec in run.recipe.datasets if not spec.policy]
+    benchmarks = screen.benchmarks(run) if any(spec.mixture for spec in specs) else None
+    for spec in specs:
         with contextlib.closing(run.lake.connect()) as cursor:  # and its tables are gone
-            made[spec.name] = _choose_one(run, spec, cursor)
+            made[spec.name] = _choose_one(run, spec, cursor, benchmarks)
     return made
 
 
-def _choose_one(run: Run, spec: DatasetSpec, cursor: Any) -> str:
+def _choose_one(run: Run, spec: DatasetSpec, cursor: Any, benchmarks: Benchmarks | None) -> str:
     try:
         _make_candidates(run, spec, cursor)
     except QueryError as error:  # it is SQL, and it does not fit the values that there are
         raise UserError(f"a rule cannot be computed: {complaint(error)}; mend it in [rules], where try_cast helps with "
                         "a value that may be no number") from error
-    selection = _selection_id(run, spec, cursor)
+    selection = whole = _selection_id(run, spec, cursor)
+    if spec.mixture:
+        selection = content_id("mixed", whole, spec.mixture.model_dump(),
+                               emittable.determined_by(run, spec, benchmarks))
     if selection in run.lake.ids("selections"):
         return selection
     with run.timed("choose") as counts:
         picked, reasons = _select(run, spec, cursor)
         if spec.mixture:
-            vectors = embed.of_problems(run, picked) if spec.mixture.prefer == "diverse" else {}
-            picked, left = mix(spec.name, spec.mixture, picked, vectors)
-            reasons |= {one.of: reason for one, reason in left}
+            _append(run.lake, "picks", whole, (_pick_row(run, spec, whole, one) for one in picked))
+            lost = emittable.lost(run, spec, whole, len(picked), benchmarks)
+            picked, left = _mixed(run, spec, spec.mixture, picked, lost)
+            reasons |= left
         picks, drops = _note(run, spec, selection, picked, reasons, cursor)
         # Written last: a selection that is listed is whole.
         run.lake.append("selections", [dict(
@@ -70,6 +77,16 @@ def _choose_one(run: Run, spec: DatasetSpec, cursor: Any) -> str:
             rules=canonical(run.recipe.rules), picks=picks, drops=drops, created=now())])
         counts["rows"] = picks + drops
     return selection
+
+
+def _mixed(run: Run, spec: DatasetSpec, plan: Mixture, picked: Sequence[Picked], lost: Mapping[Key, str]
+           ) -> tuple[list[Picked], dict[str, str]]:
+    """What the mixture uses of the picks that would be rows, and why each trace of the others is left out."""
+    there = [one for one in picked if (one.chosen, one.rejected) not in lost]
+    vectors = embed.of_problems(run, there) if plan.prefer == "diverse" else {}
+    used, left = mix(spec.name, plan, there, vectors)
+    gone = [(one, lost[key]) for one in picked if (key := (one.chosen, one.rejected)) in lost]
+    return used, {trace: why for one, why in (*left, *gone) for trace in (one.of, one.rejected_of) if trace}
 
 
 # -- the candidates, in SQL ------------------------------------------------------------------------------------------
@@ -92,9 +109,8 @@ def _selection_id(run: Run, spec: DatasetSpec, cursor: Any) -> str:
     seen = ", ".join(["trace_id", "status", "answer", "dropped", "bucket",
                       *(_column(m) for m in run.recipe.measures)])
     state = cursor.execute(f"SELECT bit_xor(md5_number(row({seen})::VARCHAR)) FROM candidates").fetchone()
-    mixture = spec.mixture.model_dump() if spec.mixture else None
     return content_id("selection", run.id, spec.name, canonical(spec.selector.model_dump()),
-                      plugins.version("selector", spec.selector.plugin), mixture, str(state[0]))
+                      plugins.version("selector", spec.selector.plugin), None, str(state[0]))
 
 
 def candidates_sql(recipe: Recipe) -> str:

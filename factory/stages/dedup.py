@@ -26,7 +26,7 @@ PROBLEMS = """SELECT p.id, p.prompt, p.reference, p.verifier, p.licence, a.probl
     WHERE m.run_id = $1 AND m.part = 'loaded' ORDER BY asked DESC, p.licence = '', p.id"""
 ROWS = """SELECT k.chosen AS id, k.problem_id, p.prompt, c.raw, coalesce(r.raw, '') AS other FROM picks k
     JOIN problems p ON p.id = k.problem_id JOIN traces c ON c.id = k.chosen LEFT JOIN traces r ON r.id = k.rejected
-    WHERE k.selection = $1 ORDER BY k.id"""
+    WHERE k.selection = $1 ORDER BY k.chosen, k.rejected"""
 
 
 def problems(run: Run, screening: str) -> Iterator[dict[str, Any]]:

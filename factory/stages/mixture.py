@@ -18,6 +18,8 @@ from factory.protocols import UserError
 from factory.recipe import Mixture
 
 Vector = NDArray[np.float32]
+NEAR = 0.005
+"""So far off may a share be."""
 
 
 class Picked(NamedTuple):
@@ -85,11 +87,20 @@ def _quotas(name: str, plan: Mixture, there: Mapping[str, int]) -> dict[str, int
                         f"of which nothing was chosen: there is {', '.join(sorted(there))}; change its shares or the "
                         "rules")
     most, scarce = min((int(there.get(bucket, 0) / share + 1e-9), bucket) for bucket, share in plan.shares.items())
-    rows = min(most, plan.rows or most)
+    rows = plan.rows if plan.rows and plan.rows <= most else _whole(plan.shares, most, there)
     if rows < (plan.rows or 0):
         print(f"the dataset '{name}' gets {rows} of the {plan.rows} rows of its mixture: there are no more than "
               f"{there.get(scarce, 0)} of '{scarce}'")
     return _apportioned(plan.shares, rows, there)
+
+
+def _whole(shares: Mapping[str, float], most: int, there: Mapping[str, int]) -> int:
+    """The largest number of rows, down to nine in ten of `most`, that the shares divide to within `NEAR`: of few rows
+    one is more than that."""
+    def near(rows: int) -> bool:
+        return all(abs(quota / rows - shares[bucket]) <= NEAR
+                   for bucket, quota in _apportioned(shares, rows, there).items())
+    return next((rows for rows in range(most, most * 9 // 10, -1) if near(rows)), most)
 
 
 def _apportioned(shares: Mapping[str, float], rows: int, there: Mapping[str, int]) -> dict[str, int]:

@@ -60,25 +60,40 @@ def _pass(run: Run, reasons: Mapping[str, str]) -> int:
 
 
 def rows(run: Run, selections: Mapping[str, str]) -> dict[str, str]:
-    """The selections (by name of their dataset) without what is kept out of them."""
-    against = decontaminate.read(run.recipe) if run.recipe.decontaminate.against and selections else None
-    return {name: _one(run, name, selection, against) for name, selection in selections.items()}
+    """The selections (by name of their dataset) without what is kept out of them. One with a mixture stays: its picks
+    were looked through before (`factory.stages.emittable`).
+    """
+    mixed = {spec.name for spec in run.recipe.datasets if spec.mixture}
+    against = benchmarks(run) if set(selections) - mixed else None
+    return {name: selection if name in mixed else _one(run, name, selection, against)
+            for name, selection in selections.items()}
+
+
+def benchmarks(run: Run) -> decontaminate.Benchmarks | None:
+    return decontaminate.read(run.recipe) if run.recipe.decontaminate.against else None
+
+
+def determined_by(run: Run, benchmarks: decontaminate.Benchmarks | None) -> list[Any]:
+    """All that decides which rows are kept out, beside the rows."""
+    against = [run.recipe.decontaminate.model_dump(mode="json"), benchmarks.digest] if benchmarks else []
+    return [VERSION, run.recipe.dedup.model_dump(mode="json") if run.recipe.dedup.rows else {}, against]
 
 
 def _one(run: Run, name: str, selection: str, benchmarks: decontaminate.Benchmarks | None) -> str:
+    items = run.lake.value("SELECT picks FROM selections WHERE id = $1", [selection])
+    found = reasons(run, name, selection, items, benchmarks)
+    return _without(run, selection, found) if found else selection
+
+
+def reasons(run: Run, dataset: str, selection: str, items: int, benchmarks: decontaminate.Benchmarks | None
+            ) -> dict[str, str]:
+    """(chosen trace -> why its rows are kept out) of the picks noted under `selection`, `items` of them."""
     looks: dict[str, tuple[Any, Look]] = {}
     if benchmarks:
         looks["decontaminate"] = benchmarks.digest, lambda key: decontaminate.rows(run, key, benchmarks, selection)
     if run.recipe.dedup.rows:
         looks["dedup"] = "", lambda key: dedup.rows(run, key, selection)
-    if not looks:
-        return selection
-    items = run.lake.value("SELECT picks FROM selections WHERE id = $1", [selection])
-    reasons = _reasons(run, "row", name, items, selection, looks)
-    if reasons and any(spec.name == name and spec.mixture for spec in run.recipe.datasets):
-        print(f"the dataset '{name}' lost {len(reasons):,} of {items:,} rows after its mixture was made "
-              f"({_counts(reasons)}), so its shares are not exact: cap per_problem, or turn dedup.rows off")
-    return _without(run, selection, reasons) if reasons else selection
+    return _reasons(run, "row", dataset, items, selection, looks)
 
 
 def _reasons(run: Run, kind: str, dataset: str, items: int, digest: str, looks: Mapping[str, tuple[Any, Look]]
@@ -108,7 +123,7 @@ VERSION = 2
 
 
 def _counts(reasons: Mapping[str, str]) -> str:
-    kinds = [_short(reason).removeprefix("a ") for reason in reasons.values()]
+    kinds = [short(reason).removeprefix("a ") for reason in reasons.values()]
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
 
 
@@ -125,7 +140,7 @@ def _without(run: Run, selection: str, reasons: Mapping[str, str]) -> str:
             for side in (row["chosen"], row["rejected"]) if side and side not in used}
     drops = run.lake.rows("SELECT * FROM drops WHERE selection = $1", [selection])
     [whole] = run.lake.rows("SELECT * FROM selections WHERE id = $1", [selection])
-    drops += [dict(run_id=run.id, dataset=whole["dataset"], trace_id=trace, reason=_short(why))
+    drops += [dict(run_id=run.id, dataset=whole["dataset"], trace_id=trace, reason=short(why))
               for trace, why in lost.items()]
     run.lake.append_new("drops", [dict(row, id=content_id("drop", made, row["trace_id"]), selection=made)
                                   for row in drops])
@@ -134,6 +149,6 @@ def _without(run: Run, selection: str, reasons: Mapping[str, str]) -> str:
     return made
 
 
-def _short(why: str) -> str:
+def short(why: str) -> str:
     """The reason as `cot status` counts it; which one it was is in `duplicates` and `contamination`."""
     return why.partition(" row ")[0] if why.startswith("contaminated") else why.partition(" of ")[0]

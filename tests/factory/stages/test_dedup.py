@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from factory.run import Run
 from factory.stages import choose, load, screen
 
@@ -99,10 +97,3 @@ def test_a_selection_without_duplicates_stays_what_it_is(judged: Make) -> None:
     assert screen.rows(run, whole) == whole
     assert run.lake.rows("SELECT kind, dataset, dropped FROM screenings") == [
         {"kind": "row", "dataset": "sft", "dropped": 0}]
-
-
-def test_rows_lost_after_a_mixture_are_said(judged: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    mixed = {**SFT, "mixture": {"per_problem": 9}}
-    run = judged(datasets=[mixed], dedup={"rows": True, "threshold": 0.6, "words": 1})
-    screen.rows(run, choose.choose(run))
-    assert "the dataset 'sft' lost " in (said := capsys.readouterr().out) and "its shares are not exact" in said

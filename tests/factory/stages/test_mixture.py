@@ -34,6 +34,13 @@ def test_the_scarcest_share_decides_how_many_rows_there_are(capsys: pytest.Captu
     assert counts(Mixture(by="source", shares={"a": 0.5, "b": 0.5}), picked(a=900, b=100)) == {"a": 100, "b": 100}
 
 
+def test_a_few_rows_are_given_up_where_the_shares_do_not_divide_what_there_is() -> None:
+    plan = Mixture(by="source", shares={"a": 0.75, "b": 0.25})
+    assert counts(plan, picked(a=31, b=12)) == {"a": 30, "b": 10}
+    assert sum(counts(plan, picked(a=2, b=1)).values()) == 2  # so few that no number comes near
+    assert counts(Mixture(by="source", shares={"a": 0.75, "b": 0.25}, rows=41), picked(a=90, b=90)).total() == 41
+
+
 def test_without_shares_the_rows_are_spread_evenly_and_small_buckets_give_all() -> None:
     assert counts(Mixture(by="domain", rows=90), picked(a=900, b=10, c=900)) == {"a": 40, "b": 10, "c": 40}
     assert counts(Mixture(rows=5), picked(a=900)) == {"a": 5}
