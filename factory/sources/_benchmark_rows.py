@@ -3,6 +3,8 @@
 Each maker takes the fields of a row under our names and gives (prompt, reference, meta); BadRow says why not.
 """
 
+import ast
+import contextlib
 import json
 import math
 import random
@@ -36,8 +38,9 @@ def math_problem(fields: Fields) -> Made:
 
 
 def aime(fields: Fields) -> Made:
-    """A whole number from 0 to 999, with or without leading zeros."""
-    answer = _text(fields, "answer").removesuffix(".0")
+    """A whole number from 0 to 999, with or without leading zeros, a box or the sign of degrees."""
+    answer = re.sub(r"^\\boxed\{(.*)\}$", r"\1", _text(fields, "answer").strip("$ "))
+    answer = re.sub(r"\s*(?:°|\^\{?\\circ\}?|\.0)$", "", answer)
     if not re.fullmatch(r"\d{1,3}", answer):
         raise BadRow("", f"the answer {answer[:40]!r} is no whole number from 0 to 999")
     return _text(fields, "question") + BOXED, str(int(answer)), {}
@@ -98,8 +101,10 @@ def mmlu_pro(fields: Fields) -> Made:
 
 
 def commonsense_qa(fields: Fields) -> Made:
-    """`choices` is {"label": […], "text": […]}, or a list of texts such as `(A) bank`."""
+    """`choices` is {"label": […], "text": […]}, a list of {"label", "text"}, or of texts such as `(A) bank`."""
     choices = _loaded(fields.get("choices"))
+    if isinstance(choices, list) and choices and all(isinstance(one, dict) for one in choices):
+        choices = {name: [one.get(name) for one in choices] for name in ("label", "text")}
     if isinstance(choices, dict):
         labels, options = (_listed(choices.get(name)) for name in ("label", "text"))
         right = labels.index(_text(fields, "answer")) if _text(fields, "answer") in labels else -1
@@ -110,11 +115,13 @@ def commonsense_qa(fields: Fields) -> Made:
 
 
 def _loaded(value: Any) -> Any:
-    """A value, or that of its JSON text: what a CSV file has in its place."""
+    """A value, or that of its JSON or Python text: what a CSV file has in its place."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
         except ValueError as error:
+            with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+                return ast.literal_eval(value.strip())
             raise BadRow("", f"the options are no JSON: {error}") from error
     return value
 
@@ -137,12 +144,13 @@ def _place(answer: str, options: Sequence[str]) -> int:
 
 def _with_options(fields: Fields, question: str, options: Sequence[str], right: int) -> Made:
     """Shuffled by the seed and the question alone, so that no row moves when others come or go; in the authors' order
-    where an option speaks of others by their place."""
+    where an option speaks of others by their place. One with the text of the right one is left out: who took it would
+    be called wrong."""
     if not 0 <= right < len(options) <= len(LETTERS):
         raise BadRow("", f"the right answer is none of the {len(options)} options")
     if not all(options):
         raise BadRow("", "an option is empty")
-    order = list(range(len(options)))
+    order = [i for i in range(len(options)) if i == right or options[i] != options[right]]
     if not any(_POINTS.search(option) for option in options):
         random.Random(f"{fields['seed']}/{question}").shuffle(order)
     lines = "\n".join(f"{LETTERS[i]}) {options[place]}" for i, place in enumerate(order))

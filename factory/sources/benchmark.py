@@ -3,8 +3,9 @@
     { plugin = "benchmark", name = "math500" }
     { plugin = "benchmark", name = "gpqa", path = "gpqa_diamond.csv", seed = 0 }
 
-A local file (JSON lines, CSV, Parquet; `.gz`) has the columns that the authors publish; `columns` names others. Options
-are in an order of their own that `seed` decides. They are test sets: name them in `[decontaminate]` too.
+A local file (JSON lines or one array, CSV, Parquet; `.gz`) has the columns that the authors publish; `columns` names
+others. Options are in an order of their own that `seed` decides. They are test sets: name them in `[decontaminate]`
+too.
 """
 
 import json
@@ -126,7 +127,7 @@ def benchmark(*, name: str, path: str | Path = "", seed: int = 0, split: str = "
         raise UserError(f"columns has no field '{unknown[0]}' for {name}: use {', '.join([*known.needs, *known.may])}")
     where = str(path or dataset or known.dataset or name)
     hub = (dataset or known.dataset, config or known.config, hf_split or known.split, revision)
-    items = _local(path) if path else _hub(*hub) if hub[0] else _hands()
+    items = map(_flat, _local(path) if path else _hub(*hub) if hub[0] else _hands())
     found = (_problem(item, name, known, columns, seed, split, (prefix, suffix), where)
              for item in _checked(where, items, name, known, columns))
     inside = (one for one in found if isinstance(one, BadRow) or _within(one, window))
@@ -151,6 +152,14 @@ def _local(path: str | Path) -> Iterator[Item]:
     if kind in ("csv", "tsv"):
         return csv_file.read(file, "\t" if kind == "tsv" else ",")
     return parquet.read(file) if kind == "parquet" else jsonl.rows(file)
+
+
+def _flat(item: Item) -> Item:
+    """What the authors of CommonsenseQA publish has its text and choices inside the question."""
+    if isinstance(item, BadRow) or not isinstance(item[1].get("question"), dict):
+        return item
+    question = item[1]["question"]
+    return item[0], {**item[1], **question, "question": question.get("stem")}
 
 
 def _hub(dataset: str, config: str | None, split: str, revision: str | None) -> Iterator[Item]:

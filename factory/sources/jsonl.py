@@ -40,7 +40,28 @@ def jsonl(
 
 
 def rows(file: Path) -> Iterator[Item]:
-    """Where each line stands with the object in it, or why there is none."""
+    """Where each line stands with the object in it, or why there is none; a file that is one array is read item by
+    item."""
+    found = _array(file)
+    return _lines(file) if found is None else iter(found)
+
+
+def _array(file: Path) -> list[Item] | None:
+    """The items of a JSON array, which some authors publish in place of lines; None: the file is something else."""
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+            if not opened.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+                return None
+            opened.seek(0)
+            whole = json.loads(opened.read().decode("utf-8-sig"))
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError):  # lines that are arrays, or a file cut short
+        return None
+    return [(f"{file} item {number}", item) if isinstance(item, dict) else
+            BadRow(f"{file} item {number}", f"a {type(item).__name__}, not an object")
+            for number, item in enumerate(whole, 1)]
+
+
+def _lines(file: Path) -> Iterator[Item]:
     number = 0
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:

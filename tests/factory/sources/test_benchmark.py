@@ -129,6 +129,36 @@ def test_tables_of_other_kinds_are_read_too(tmp_path: Path) -> None:
         assert judged(problem) == "correct"  # type: ignore[arg-type]
 
 
+NESTED = {"answerKey": "A", "id": "1", "question": {"question_concept": "door", "stem": "Where is a revolving door?",
+          "choices": [{"label": label, "text": text} for label, text in zip(
+              "ABCDE", ("bank", "shop", "mall", "zoo", "sea"), strict=True)]}}
+PUBLISHED: list[tuple[str, str, str, str]] = [
+    ("strategy_qa", "strategyqa_train.json", json.dumps([ROWS["strategy_qa"]], indent=2), "yes"),
+    ("svamp", "SVAMP.json", json.dumps([{**ROWS["svamp"], "Answer": 145.0}], indent=4), "145"),
+    ("commonsense_qa", "dev_rand_split.jsonl", json.dumps(NESTED), "bank"),
+    ("aime25", "aime2025-I.jsonl", json.dumps({"question": "The angle?", "answer": "336^\\circ"}), "336"),
+    ("aime24", "aime24.jsonl", json.dumps({"problem": "Find x.", "answer": "\\boxed{033}"}), "33"),
+    ("mmlu_pro", "test.csv", "question,options,answer\nWhich?,\"['tin', \"\"it's gold\"\"]\",B\n", "it's gold"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "text", "answer"), PUBLISHED)
+def test_files_as_other_authors_publish_them(name: str, file: str, text: str, answer: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(text)
+    [problem] = benchmark(name=name, path=str(tmp_path / file))
+    assert isinstance(problem, Problem), problem
+    assert judged(problem) == "correct"
+    assert problem.reference == answer or f"\n{problem.reference}) {answer}" in problem.prompt
+
+
+@pytest.mark.skipif(bool(missing()), reason="no sandbox here")
+def test_the_sanitized_file_of_mbpp_is_one_array(tmp_path: Path) -> None:
+    row = {"source_file": "", "task_id": 2, "prompt": "Square a number.", "test_imports": [], **SQUARE}
+    (tmp_path / "sanitized-mbpp.json").write_text(json.dumps([row, row], indent=1))
+    found = list(benchmark(name="mbpp", path=str(tmp_path / "sanitized-mbpp.json")))
+    assert [judged(problem) for problem in found if isinstance(problem, Problem)] == ["correct"] * 2
+
+
 def test_the_usual_place_on_the_hub_is_asked_where_no_file_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr("factory.sources.hugging_face._open",
@@ -170,6 +200,13 @@ def test_the_order_of_one_problem_does_not_depend_on_the_others(tmp_path: Path) 
     all_of_them = list(benchmark(name="gpqa", path=written(tmp_path, *rows)))
     [last] = benchmark(name="gpqa", path=written(tmp_path, rows[-1]))
     assert last == all_of_them[-1]
+
+
+def test_an_option_with_the_text_of_the_right_one_is_left_out(tmp_path: Path) -> None:
+    problem = one(tmp_path, "gpqa", {**ROWS["gpqa"], "Incorrect Answer 2": "gold "})
+    assert problem.prompt.count(") gold") == 1
+    assert f"\n{problem.reference}) gold" in problem.prompt
+    assert "D)" not in problem.prompt
 
 
 @pytest.mark.parametrize("option", ["All of the above", "Both A and B", "none of these", "Options (A) and (C) only"])

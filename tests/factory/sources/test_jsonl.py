@@ -58,6 +58,15 @@ def test_a_byte_order_mark_blank_lines_and_a_missing_last_newline_are_no_fault(t
                 if isinstance(p, Problem)]) == 2
 
 
+def test_a_file_that_is_one_array_is_read_item_by_item(tmp_path: Path) -> None:
+    items = b"[\n" + GOOD.strip() + b",\n 7,\n" + GOOD + b"]\n"
+    first, bad, last = load(tmp_path, b"\xef\xbb\xbf" + items)
+    assert first == last == Problem("1+1?", "2")
+    assert isinstance(bad, BadRow) and str(bad) == f"{tmp_path / 'p.jsonl'} item 2: a int, not an object"
+    torn = load(tmp_path, items[:40])
+    assert torn and all(isinstance(one, BadRow) for one in torn)
+
+
 def test_columns_name_theirs_for_ours(tmp_path: Path) -> None:
     line = b'{"question": "1+1?", "gold": 2, "kind": "sums"}'
     found = load(tmp_path, line, columns={"prompt": "question", "reference": "gold", "domain": "kind"}, split="test")
