@@ -5,7 +5,7 @@ words, so such a text is compared as a whole: the same words, or nearly the same
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,10 +68,12 @@ class _Table:
 
 
 class Overlap:
-    """The texts of a benchmark, ready to be looked for. `n`: words in a row."""
+    """The texts of a benchmark, ready to be looked for. `n`: words in a row; `besides`: what else has to be so of a
+    text and the one here that it meets.
+    """
 
-    def __init__(self, texts: Sequence[str], n: int) -> None:
-        self.texts, self.n = texts, n
+    def __init__(self, texts: Sequence[str], n: int, besides: Callable[[str, str], bool] | None = None) -> None:
+        self.texts, self.n, self.besides = texts, n, besides
         found = words(texts)
         self._counts = found.counts
         self._table = _Table.of(grams(found, n))
@@ -92,13 +94,13 @@ class Overlap:
     def _batch(self, texts: Sequence[str]) -> list[Hit]:
         found = words(texts)
         counts = found.counts
-        best = self._shared(found, counts)
+        best = self._shared(texts, found, counts)
         for index in self._maybe_short(found, counts).tolist():
             if index not in best and (hit := self._short_hit(index, texts[index], int(counts[index]))):
                 best[index] = hit
         return [best[index] for index in sorted(best)]
 
-    def _shared(self, found: Words, counts: I64) -> dict[int, Hit]:
+    def _shared(self, texts: Sequence[str], found: Words, counts: I64) -> dict[int, Hit]:
         position, owner = self._table.find(runs(found.hashes, self.n))
         text = np.searchsorted(found.bounds, position, "right") - 1
         inside = position + self.n <= found.bounds[text + 1]
@@ -108,7 +110,8 @@ class Overlap:
             index, other = divmod(pair, len(self.texts))
             whole = min(int(counts[index]), int(self._counts[other])) - self.n + 1
             hit = Hit(index, other, f"{self.n} words", min(1.0, count / whole))
-            if index not in best or hit.score > best[index].score:
+            if (index not in best or hit.score > best[index].score) and (
+                    self.besides is None or self.besides(texts[index], self.texts[other])):
                 best[index] = hit
         return best
 

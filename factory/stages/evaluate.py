@@ -115,9 +115,9 @@ def _evaluated(run: Run, asked: Sequence[Asked]) -> list[dict[str, Any]]:
     if len(asked) and asked[0].rates.mean() > TOO_EASY:
         print(f"warning: {asked[0].model.name} solves {asked[0].rates.mean():.1%} of the held-out problems before any "
               "training, so they can hardly show a gain: take harder ones", file=sys.stderr)
-    rows = []
+    rows, training = [], seen.Training(run)
     for place, one in enumerate(asked):
-        row = _row(run, options, one, asked[:place])
+        row = _row(run, options, one, asked[:place], _met(training, one))
         if row["id"] not in run.lake.ids("evaluations"):
             found = [scores.record(row, told) for told in _scores(run, options, one, asked[:place])]
             run.lake.append_new("scores", found)
@@ -126,11 +126,10 @@ def _evaluated(run: Run, asked: Sequence[Asked]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked]) -> dict[str, Any]:
+def _row(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked], met: np.ndarray | None) -> dict[str, Any]:
     mine = one.rates
     low, high = interval(mine)
     gain = paired(mine, earlier[0].rates) if earlier else None
-    met = _met(run, one)
     clean = mine if met is None else mine[~met]
     settings = [options.k, [a.samples.digest for a in earlier], scores.VERSION, one.samples.digest,
                 None if met is None else met.tolist()]
@@ -143,11 +142,11 @@ def _row(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked]) -> d
         clean_pass_at_1=float(clean.mean()) if len(clean) else None, created=now(), **scores.asked_how(one.job))
 
 
-def _met(run: Run, one: Asked) -> np.ndarray | None:
+def _met(training: seen.Training, one: Asked) -> np.ndarray | None:
     """[problems]: whether each meets the training data; None for a model that was not trained here."""
-    if one.model.name not in [spec.name for spec in run.recipe.students]:
+    if one.model.name not in [spec.name for spec in training.run.recipe.students]:
         return None
-    return np.isin(one.samples.problems, list(seen.seen(run, one.model.name)))
+    return np.isin(one.samples.problems, list(training.met(one.model.name)))
 
 
 def _scores(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked]) -> Iterator[dict[str, Any]]:

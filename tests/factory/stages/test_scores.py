@@ -275,6 +275,27 @@ def test_held_out_problems_that_meet_the_training_data_are_counted_and_left_out_
     assert run.lake.value("SELECT count(*) FROM contamination") == 1
 
 
+def test_a_problem_of_the_same_template_with_other_numbers_was_not_met_and_the_same_one_was(
+        run_of: Callable[..., Run], tmp_path: Path) -> None:
+    def story(a: int, b: int) -> str:
+        return f"A farmer has {a} red barns and {b} white goats in his yard. How many animals does he have?"
+    run = run_of(rows=[(story(3, 7), "7"), (story(5, 7), "7"), (story(7, 5), "5"), *HELD_OUT])
+    _trained_on(run, story(5, 7) + " Think.")
+    _, a = evaluate.evaluate(run, {"a": tmp_path / "90"})
+    found = run.lake.rows("SELECT text FROM contamination WHERE kind = 'evaluated' ORDER BY text")
+    assert [row["text"] for row in found] == [story(5, 7), story(7, 5)], "the same numbers in another order count too"
+    assert a["contaminated"] == 2
+
+
+def test_the_runs_in_which_students_were_trained_are_looked_up_once(
+        run_of: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = list[str]()
+    monkeypatch.setattr("factory.stages.seen.on_policy.runs", lambda run: looked.append(run.id) or iter(()))
+    run = run_of()
+    evaluate.evaluate(run, {"a": tmp_path / "90", "b": tmp_path / "20"})
+    assert looked == [run.id]
+
+
 def _trained_on(run: Run, prompt: str) -> None:
     """The student `a` was trained on one trace about the prompt."""
     run.lake.append("problems", [dict(id="b1-trained", prompt=prompt, reference="7", verifier="exact_match")])
