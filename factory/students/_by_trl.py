@@ -38,4 +38,4 @@ def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sid
 
 def _length(tokenizer: Any, row: Mapping[str, Any], sides: Sequence[str]) -> int:
     return len(_rows.prompt_tokens(tokenizer, row["prompt"])) + max(
-        len(_rows.answer_tokens(tokenizer, row[side][-1])) for side in sides)
+        len(_rows.answer_tokens(tokenizer, row["prompt"], row[side][-1])) for side in sides)

@@ -46,7 +46,7 @@ def open_headed(base: Path, kind: Any, seed: int) -> tuple[Any, Any]:
 
 def text_ids(tokenizer: Any, messages: Sequence[Message]) -> Ids:
     """A conversation up to the end of its last turn, the assistant's."""
-    return _rows.prompt_tokens(tokenizer, messages[:-1]) + _rows.answer_tokens(tokenizer, messages[-1])
+    return _rows.prompt_tokens(tokenizer, messages[:-1]) + _rows.answer_tokens(tokenizer, messages[:-1], messages[-1])
 
 
 def step_ids(tokenizer: Any, messages: Sequence[Message], steps: Sequence[str]) -> tuple[Ids, Ids]:

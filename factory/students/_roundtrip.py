@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from factory.protocols import UserError
-from factory.thoughts import OPEN, split
+from factory.students import _span
+from factory.thoughts import split
 
 Messages = Sequence[dict[str, Any]]
 MARK = "SENTINEL"
@@ -38,16 +39,13 @@ class Student:
         ordinary = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id}
         self.unknown = tokenizer.unk_token_id if tokenizer.unk_token_id not in ordinary else None
 
-    def render(self, messages: Messages, ask: bool = False) -> str:
-        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ask))
+    def render(self, messages: Messages) -> str:
+        return _span.render(self.tokenizer, messages)
 
     def start(self, messages: Messages, turn: int, whole: str) -> int | None:
         """Where the text of a turn begins in the rendered row; None when the row does not begin like its prompt."""
-        prompt = self.render(messages[:turn], ask=True)
-        for begin in (prompt, re.sub(rf"{OPEN}\s*$", "", prompt)):  # some templates open the thinking themselves
-            if whole.startswith(begin):
-                return len(begin)
-        return None
+        begin = "".join(_span.prompt(self.tokenizer, messages[:turn]))
+        return len(begin) if whole.startswith(begin) else None
 
     def fault(self, side: dict[str, Any]) -> str:
         """What does not come through, or ""."""

@@ -2,7 +2,6 @@
 
 import math
 import random
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import datasets
 
 from factory.protocols import UserError
 from factory.records import Message
+from factory.students import _span
 
 Row = dict[str, Any]
 
@@ -56,25 +56,14 @@ def _is_conversation(value: Any) -> bool:
 
 
 def prompt_tokens(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """The prompt as the student sees it when it is asked: up to where its own text begins.
-
-    A template that opens the thinking itself (`<think>` at the end) would have it twice: the answer brings its own.
-    """
-    if not messages:
-        raise UserError("a row has an answer without a prompt before it: emit it again")
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    text = re.sub(r"<think>\s*$", "", text)
-    return list(tokenizer.encode(text, add_special_tokens=False))
+    """What comes before the loss (`_span.prompt`); a turn that was begun is tokenised by itself, as in generation."""
+    return [token for text in _span.prompt(tokenizer, messages) if text
+            for token in tokenizer.encode(text, add_special_tokens=False)]
 
 
-def answer_tokens(tokenizer: Any, message: Message) -> list[int]:
-    """Exactly the content and the token that ends a turn, tokenised apart from the prompt as in generation.
-
-    Not by the template: some rewrite the thinking of a past turn, and TRL's need marks that few templates have.
-    """
-    if message["role"] != "assistant":
-        raise UserError(f"the message to train on is of the role '{message['role']}', not 'assistant': emit it again")
-    return list(tokenizer.encode(message["content"] + tokenizer.eos_token, add_special_tokens=False))
+def answer_tokens(tokenizer: Any, before: Sequence[Message], message: Message) -> list[int]:
+    """What bears loss (`_span.answer`), tokenised apart from the prompt `before` it as in generation."""
+    return list(tokenizer.encode(_span.answer(tokenizer, before, message), add_special_tokens=False))
 
 
 def drop(rows: Sequence[Row], keep: Callable[[Row], bool], hint: str) -> tuple[list[Row], int]:

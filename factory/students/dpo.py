@@ -72,7 +72,7 @@ def tokenised(tokenizer: Any, row: dict[str, Any], cut_after: int | None) -> dic
     from factory.students._pairs import shared
 
     prompt = _rows.prompt_tokens(tokenizer, row["prompt"])
-    chosen, rejected = (_rows.answer_tokens(tokenizer, row[side][-1]) for side in ("chosen", "rejected"))
+    chosen, rejected = (_rows.answer_tokens(tokenizer, row["prompt"], row[side][-1]) for side in ("chosen", "rejected"))
     end = shared(chosen, rejected) + cut_after if cut_after else None
     chosen, rejected = chosen[:end], rejected[:end]
     return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected,

@@ -56,7 +56,7 @@ def tokenised(tokenizer: Any, messages: list[Any]) -> dict[str, Any]:
     """A row for the trainer: token ids, and labels that are -100 on everything but the last message."""
     from factory.students import _rows
 
-    answer = _rows.answer_tokens(tokenizer, messages[-1])
+    answer = _rows.answer_tokens(tokenizer, messages[:-1], messages[-1])
     prompt = _rows.prompt_tokens(tokenizer, messages[:-1])
     ids = prompt + answer
     return {"input_ids": ids, "labels": [-100] * len(prompt) + answer, "length": len(ids),

@@ -199,3 +199,41 @@ def test_the_bundled_student_keeps_its_thinking() -> None:
     student = roundtrip.open_student(str(Path(__file__).parents[3] / "data" / "student"), "")
     row = [user("Compute 3 + 4."), assistant("<think>\n3+4=7\n</think>\nThe answer is \\boxed{7}.")]
     assert student.fault({"messages": row, "first": 0}) == ""
+
+
+# -- what the trainers learn from is what was checked ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=["lines", "one line", "no thinking"])
+@pytest.mark.parametrize("name", [*FAITHFUL, "opens"])
+def test_the_loss_begins_where_the_round_trip_has_looked(name: str, answer: str) -> None:
+    sft = pytest.importorskip("factory.students.sft")
+    made, row = tokenizer({**FAITHFUL, "opens": OPENS}[name]), [ASKED, assistant(answer)]
+    student = roundtrip.Student(made)
+    ids = sft.tokenised(made, row)
+    masked = sum(label < 0 for label in ids["labels"])
+    whole = student.render(row)
+    assert made.decode(ids["input_ids"][:masked]) == whole[:student.start(row, 1, whole)]
+    assert made.decode(ids["input_ids"][masked:]) == answer + made.eos_token
+
+
+def test_thinking_in_a_field_of_its_own_is_learnt_as_the_template_writes_it_or_refused() -> None:
+    sft = pytest.importorskip("factory.students.sft")
+    row = [{**ASKED, "reasoning_content": None}, assistant("It is 4.", reasoning_content="2+2=4")]
+    ids = sft.tokenised(made := tokenizer(QWEN3), row)
+    learnt = [label for label in ids["labels"] if label >= 0]
+    assert made.decode(learnt) == "<think>\n2+2=4\n</think>\n\nIt is 4.<|im_end|>"
+    assert made.decode(ids["input_ids"]) == roundtrip.Student(made).render(row).removesuffix("\n")
+    with pytest.raises(UserError, match=r'does not write the thinking .* emit them with thinking = "tags"'):
+        sft.tokenised(tokenizer(LLAMA3), row)
+
+
+def test_an_answer_that_goes_on_with_a_turn_is_learnt_in_that_turn() -> None:
+    """As `dpo` emits with `split`: the steps that both answers begin with are the beginning of the assistant's turn."""
+    dpo = pytest.importorskip("factory.students.dpo")
+    row = {"prompt": [ASKED, assistant("<think>\nFirst.\n")], "chosen": [assistant("2+2=4.\n</think>\n\n4")],
+           "rejected": [assistant("2+2=5.\n</think>\n\n5")]}
+    for template in (CHATML, OPENS):
+        ids = dpo.tokenised(made := tokenizer(template), row, None)
+        whole = [ASKED, assistant("<think>\nFirst.\n2+2=4.\n</think>\n\n4")]
+        assert made.decode(ids["prompt_ids"] + ids["chosen_ids"]) == roundtrip.Student(made).render(whole).rstrip()
