@@ -22,11 +22,14 @@ from factory.stages import (
     emit,
     gate,
     on_policy,
+    possible,
     recorded,
     rounds,
     samples,
 )
 
+RAW = "<think>One and one.</think>\\boxed{2}"
+"""A made-up trace."""
 NON_COMMERCIAL = re.compile(r"\bnc\b|non[- _]?commercial", re.IGNORECASE)
 
 
@@ -121,14 +124,9 @@ def _of_evaluation(recipe: Recipe) -> list[tuple[str, Plugin]]:
 def _try_out(recipe: Recipe) -> None:
     """What ships is used once on a made-up trace: a tokenizer that is not there, a measure that a selector lacks. A
     private plugin is not, for it may do more than answer."""
-    raw = "<think>One and one.</think>\\boxed{2}"
-    completion = Completion("One and one.", "\\boxed{2}", raw, "stop", 1, 9, 5, mean_logprob=-0.5, min_logprob=-1.0)
+    completion = Completion("One and one.", "\\boxed{2}", RAW, "stop", 1, 9, 5, mean_logprob=-0.5, min_logprob=-1.0)
     trace = Trace(Request("", "{}", "{}", 0), completion)
-    measured = {spec.column: 0.0 for spec in recipe.measures}
-    made_up = [("correct", 2, 9), ("correct", 2, 18), ("wrong", 3, 9)]
-    group = [Candidate(f"a made-up {status} trace of {tokens} tokens", "", "1 + 1?", raw.replace("2", str(said)),
-                       "One and one.", f"\\boxed{{{said}}}", status, str(said), tokens, measured)
-             for status, said, tokens in made_up]
+    group = _made_up(recipe)
     tries = [("measure", spec, (Problem("1 + 1?", "2"), trace)) for spec in recipe.measures]
     for kind, spec, given in [*tries, *(("selector", dataset.selector, (group,)) for dataset in recipe.datasets)]:
         _try(kind, spec, *given)
@@ -136,6 +134,15 @@ def _try_out(recipe: Recipe) -> None:
         _needs_two(recipe, dataset, group)
         for pick in _try("selector", dataset.selector, group) or []:
             _try("emitter", dataset.emitter, pick)
+
+
+def _made_up(recipe: Recipe) -> list[Candidate]:
+    """Three traces of a problem: two are right, one of them twice as long."""
+    measured = {spec.column: 0.0 for spec in recipe.measures}
+    made_up = [("correct", 2, 9), ("correct", 2, 18), ("wrong", 3, 9)]
+    return [Candidate(f"a made-up {status} trace of {tokens} tokens", "", "1 + 1?", RAW.replace("2", str(said)),
+                      "One and one.", f"\\boxed{{{said}}}", status, str(said), tokens, measured)
+            for status, said, tokens in made_up]
 
 
 def _try(kind: str, spec: Plugin, *given: Any) -> Any:
@@ -158,8 +165,22 @@ def _needs_two(recipe: Recipe, dataset: DatasetSpec, group: Sequence[Candidate])
 
 def _rules(recipe: Recipe) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
-        choose.check_rules(Lake(folder), recipe)
+        lake = Lake(folder)
+        choose.check_rules(lake, recipe)
+        possible.check(lake, recipe)
+        _something_to_choose(recipe, possible.statuses(lake, recipe))
     return [f"rule {name}: valid SQL" for name in recipe.rules]
+
+
+def _something_to_choose(recipe: Recipe, statuses: Sequence[str]) -> None:
+    """That the verdicts which the rules let pass are such as the selectors can choose among."""
+    group = _made_up(recipe)
+    passing = [one for one in group if one.status in statuses]
+    for dataset in recipe.datasets if len(passing) < len(group) else ():
+        if _try("selector", dataset.selector, group) and not _try("selector", dataset.selector, passing):
+            raise UserError(f"the dataset '{dataset.name}' would be empty: the rules let {' and '.join(statuses)} "
+                            f"traces pass alone, and of those its selector '{dataset.selector.plugin}' chooses "
+                            "nothing: change the rule over `status`, or the selector")
 
 
 def _students(recipe: Recipe) -> list[str]:

@@ -18,6 +18,7 @@ from factory.prices import Usage
 from factory.protocols import AskFailed, Exhausted, Strategy, Teacher, UserError
 from factory.records import Completion, Problem, Request, Trace, content_id
 from factory.run import continued_key, make_strategy
+from factory.stages import fruitless
 from factory.stages.asker import Asker
 from factory.stages.beside import Answer, Beside
 from factory.stages.budget import Meter
@@ -43,7 +44,9 @@ class Buyer:
         self.cuts: deque[Cut] = deque()
         self.flying: dict[str, asyncio.Task[bool]] = {}
         self.writer = Writer(job.run.lake, meter, self._wrote)
-        self.ending: Exhausted | None = None
+        self.ending: UserError | None = None
+        self._decided = 0
+        self._looking: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._failed_in_a_row = 0
         self._turn, self._hungry = asyncio.Event(), asyncio.Event()
@@ -75,6 +78,8 @@ class Buyer:
         if self.beside:
             try:
                 await self.beside.finish()
+                if self._looking:
+                    await self._looking
             except BaseException:
                 self.stop()
                 raise
@@ -251,6 +256,9 @@ class Buyer:
 
     def _heard(self, answer: Answer, verdict: Verdict) -> None:
         self.progress.judged(verdict.status)
+        self._decided += verdict.status != "undecided"
+        if self._decided == fruitless.enough(self.job.options) and self._looking is None:
+            self._looking = asyncio.create_task(self._look_at_rules())
         if self.plan.rule is None:
             return
         for sample in self.plan.judged(answer.problem.id, verdict.status, answer.digest):
@@ -258,6 +266,14 @@ class Buyer:
             if task and not task.cancelling():  # a budget may have kept it from being asked at all
                 self.progress.cancelled += task.cancel()
         self._turn.set()
+
+    async def _look_at_rules(self) -> None:
+        """Stop asking when the rules drop all that came so far."""
+        try:
+            await asyncio.to_thread(fruitless.check_traces, self.job.run)
+        except UserError as ending:
+            self.ending = self.ending or ending
+            self._turn.set()
 
     async def _land_all(self) -> None:
         flying = list(self.flying.values())

@@ -55,8 +55,7 @@ def _choose_one(run: Run, spec: DatasetSpec, cursor: Any, benchmarks: Benchmarks
     try:
         _make_candidates(run, spec, cursor)
     except QueryError as error:  # it is SQL, and it does not fit the values that there are
-        raise UserError(f"a rule cannot be computed: {complaint(error)}; mend it in [rules], where try_cast helps with "
-                        "a value that may be no number") from error
+        raise uncomputable(error) from error
     selection = whole = _selection_id(run, spec, cursor)
     if spec.mixture:
         selection = content_id("mixed", whole, spec.mixture.model_dump(),
@@ -77,6 +76,11 @@ def _choose_one(run: Run, spec: DatasetSpec, cursor: Any, benchmarks: Benchmarks
             rules=canonical(run.recipe.rules), picks=picks, drops=drops, created=now())])
         counts["rows"] = picks + drops
     return selection
+
+
+def uncomputable(error: QueryError) -> UserError:
+    return UserError(f"a rule cannot be computed: {complaint(error)}; mend it in [rules], where try_cast helps with a "
+                     "value that may be no number")
 
 
 def _mixed(run: Run, spec: DatasetSpec, plan: Mixture, picked: Sequence[Picked], lost: Mapping[Key, str]
@@ -113,12 +117,15 @@ def _selection_id(run: Run, spec: DatasetSpec, cursor: Any) -> str:
                       plugins.version("selector", spec.selector.plugin), None, str(state[0]))
 
 
-def candidates_sql(recipe: Recipe) -> str:
-    """SQL ($1 = run id) of all candidates with their measures and `dropped`: the rule that they fail first, or NULL."""
+def candidates_sql(recipe: Recipe, traces: str = "run_traces") -> str:
+    """SQL ($1 = run id) of all candidates with their measures and `dropped`: the rule that they fail first, or NULL.
+
+    `traces`: which of the run's there are.
+    """
     cases = " ".join(f"WHEN NOT coalesce(({rule}), false) THEN {_quote(name)}" for name, rule in recipe.rules.items())
     drops_cut = recipe.generate.truncation.policy == "drop"
     cut = "WHEN finish_reason = 'length' THEN 'truncated'" if drops_cut else ""
-    judged = """FROM run_traces t JOIN problems p ON p.id = t.problem_id
+    judged = f"""FROM {traces} t JOIN problems p ON p.id = t.problem_id
                 LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier"""
     return f"""
         WITH measured AS ({_measures_sql(recipe.measures)}),

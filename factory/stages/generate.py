@@ -12,6 +12,7 @@ from typing import Any
 
 from factory import truncation
 from factory.run import Run, make_teacher
+from factory.stages import fruitless
 from factory.stages.budget import Meter
 from factory.stages.buyer import Buyer
 from factory.stages.owed import Job, owed, owed_count
@@ -68,6 +69,8 @@ async def _buy(jobs: Mapping[str, Job], totals: Mapping[str, int]) -> int:
     meter = Meter(first)
     if meter.reached():
         raise meter.exhausted()
+    if first.part == "train":
+        fruitless.check(first.run)
     started = time.perf_counter()
     buyers = []
     try:
