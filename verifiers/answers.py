@@ -15,6 +15,7 @@ Everything here is linear in the length of the response: braces are matched, not
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -168,10 +169,8 @@ _SENTENCE_END = re.compile(
 
 def _from_phrase(text: str) -> Answer | None:
     """What follows the last marker. A marker with nothing behind it counts as not there."""
-    answer = None
-    for marker in _MARKER.finditer(text, _first_marker(text)):
-        if line := text[marker.end() : marker.end() + _LONGEST].strip():
-            answer = line
+    ends = reversed([marker.end() for marker in _markers(text)])
+    answer = next(filter(None, (text[end : end + _LONGEST].strip() for end in ends)), None)
     if not answer:
         return None
     if answer.startswith(r"\begin"):
@@ -184,16 +183,33 @@ def _from_phrase(text: str) -> Answer | None:
     return Answer(_formula(sentence) or sentence.strip(" " if balanced else " *"), "phrase")
 
 
-def _first_marker(text: str) -> int:
-    """The beginning of the first line that may hold a marker: a search for words is quicker than one for markers."""
+def _markers(text: str) -> Iterator[re.Match[str]]:
+    """The markers in order. Each has one of a few words in it or right behind it, which are quicker to look for."""
     small = text.lower()
     if len(small) != len(text):  # places differ
-        return 0
-    first = min((at for word in _MARKS if (at := small.find(word)) >= 0), default=len(text))
-    return small.rfind("\n", 0, first) + 1 if first < len(text) else first
+        yield from _MARKER.finditer(text)
+        return
+    behind = 0
+    for word in _MARKS.finditer(small):
+        for at in (_heading(small, word), word.start() - 1, word.start()):
+            if at >= behind and (marker := _MARKER.match(text, at)):
+                yield marker
+                behind = marker.end()
+                break
 
 
-_MARKS = ("answer", "答案", "####", "option", "choice")
+_MARKS = re.compile("answer|答案|####|option|choice")
+
+
+def _heading(small: str, word: re.Match[str]) -> int:
+    """Where a line begins that has nothing before `word` but what a heading has; -1 if it has more."""
+    if word[0] != "answer":
+        return -1
+    at = word.start() - next((len(one) for one in ("final ", "correct ") if small.endswith(one, 0, word.start())), 0)
+    while at > 0 and small[at - 1] in "#* ":
+        at -= 1
+    return at if at == 0 or small[at - 1] == "\n" else -1
+
 
 _CODE = re.compile(r"`([^`\n]*\d[^`\n]*)`(?=\*\*)")  # **`77`**
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*(?!\s*[:：])")

@@ -74,14 +74,23 @@ def tidy(answer: str) -> str:
     Degrees and currency signs go too; percent signs, brackets and letter case stay.
     """
     text = _THIN.sub("", answer).translate(_CHARACTERS).strip()
+    if _DRESSED.search(text):
+        text = _undressed(text)
+    text = " ".join(text.split()).lstrip(" ,;:*`").rstrip(" .,;:*`\\")
+    return text[1:-1].strip() if _BRACED.fullmatch(text) else text
+
+
+_DRESSED = re.compile(r"""[\\~'"*^_{$€£¥₱₹₩₽฿]|pi|sqrt|percent|pct""")
+"""What each of the rewrites needs; most answers have none of it."""
+
+
+def _undressed(text: str) -> str:
     if r"\begin" not in text:  # where a row ends
         text = _ESCAPED_TWICE.sub(r"\\", text)
     text = _ONE_LETTER.sub(lambda unit: f" {ONE_LETTER_UNITS[unit[1]]}{unit[2]}", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
-    text = re.sub(r"(?<!\\)\\[()\[\]]", "", text)
-    text = " ".join(text.split()).lstrip(" ,;:*`").rstrip(" .,;:*`\\")
-    return text[1:-1].strip() if _BRACED.fullmatch(text) else text
+    return re.sub(r"(?<!\\)\\[()\[\]]", "", text)
 
 
 _BRACED = re.compile(r"\{(?:[^{}]|(?<!\\)\{[^{}]*\})*(?<!\\)\}")  # one group of braces around it all

@@ -31,7 +31,8 @@ VERSION = 3
 
 
 class Solution(NamedTuple):
-    """`size` in pieces (words, numbers, signs); `new`: unlike all before it."""
+    """`size` in pieces (words, numbers, signs); `correct`: right, which is asked until one is; `new`: unlike all before
+    it."""
 
     size: int
     correct: bool
@@ -65,8 +66,9 @@ def _solutions(raw: str, thinking: str, response: str, reference: str) -> tuple[
     parts = _parts(text, reading.bytes, begin, behind, _known(response, reference))
     borders = [begin, *(end for end, _ in parts)]
     new = _compiled.novel(reading.bytes, np.array(borders), _ALIKE, _BEHIND).tolist() if len(parts) > 1 else [True]
-    return tuple(Solution(size, _right(answer, reference), one) for size, (_, answer), one
-                 in zip(pieces_between(reading, borders), parts, new, strict=True)) if parts else ()
+    right = next((i for i, (_, answer) in enumerate(parts) if _right(answer, reference)), None)
+    sizes = pieces_between(reading, borders)
+    return tuple(Solution(size, i == right, one) for i, (size, one) in enumerate(zip(sizes, new, strict=False)))
 
 
 class _Known(NamedTuple):
