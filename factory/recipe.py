@@ -12,17 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from factory.plugins import allow_private, did_you_mean
 from factory.protocols import UserError
 from factory.records import content_id
+from factory.terms import AGAINST
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What may be part of a file's name."""
 
 MADE = re.compile(r'"[^"]*/(students/[^/"]+/[^/"]+-[0-9a-f]{8}/model)"')
 """The folder of a student made here, in JSON: its end says which it is."""
-
-FORBIDDEN = [r"no[- _]?distill", r"no[- _]?(ai[- _]?)?train", r"\bby[-_ ](nc[-_ ])?nd\b", r"no[- _]?derivatives?"]
-"""Licences and terms that do not let a dataset be made of them: against distillation or training, and Creative
-Commons' "no derivatives", which a trace about the text may be. Short on purpose: a recipe's own takes its place."""
-
 
 class Plugin(BaseModel):
     """A plugin by name with its parameters: `"shortest"`, or `{plugin = "shortest", per_problem = 2}`."""
@@ -430,7 +426,8 @@ class Tasks(Strict):
 
 class Recipe(Strict):
     """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures; `forbid_licences` are
-    regular expressions (any case) of licences and terms whose rows must not leave by `cot export`; `teacher_terms` are
+    names of `terms.AGAINST`, or regular expressions (any case), of licences and terms whose rows must not leave by `cot
+    export`; `teacher_terms` are
     those of what the teacher writes ("": what `factory.terms` knows); `round` is the number that its traces are noted
     under, set by `cot rounds run`."""
 
@@ -448,7 +445,7 @@ class Recipe(Strict):
     decontaminate: Decontaminate = Decontaminate()  # type: ignore[call-arg]
     embed: Embed | None = None
     datasets: list[DatasetSpec] = []
-    forbid_licences: list[str] = FORBIDDEN
+    forbid_licences: list[str] = list(AGAINST)
     teacher_terms: str = ""
     students: list[StudentSpec] = []
     on_policy: OnPolicy = OnPolicy()  # type: ignore[call-arg]
@@ -530,8 +527,8 @@ class Recipe(Strict):
         return content_id("recipe", json.loads(MADE.sub(r'"\1"', text)))
 
     def forbids(self, licence: str) -> str | None:
-        """The pattern of `forbid_licences` that a licence, or a teacher's terms, fall under."""
-        return next((p for p in self.forbid_licences if re.search(p, licence, re.IGNORECASE)), None)
+        """What of `forbid_licences` a licence, or a teacher's terms, fall under."""
+        return next((p for p in self.forbid_licences if re.search(AGAINST.get(p, p), licence, re.IGNORECASE)), None)
 
     def json_text(self) -> str:
         return self.model_dump_json()

@@ -25,6 +25,34 @@ compared with the pages since: read the terms themselves before you rely on them
 allow it (gpt-oss, Llama 3.1 and later, Qwen2 and later, DeepSeek) are not in it."""
 
 
+_LEARN = (r"(distil|(?<!commercial )train|fine[\W_]?tun|machine[\W_]learning|(?<![a-z])(ml|ai)(?![a-z]|[\W_]?gener)"
+          r"|(develop|improv|build|creat)\w*[^.;,]{0,40}(models?\b|\bai\b))")
+_GAP = (r"((?!commercial|restrict|limit|condition|requir|need|fee|charge|attribut|credit|objection|problem|cost)"
+        r"[^.;,\n]){0,80}?")
+"""Words between two parts of one clause, none of which turns its meaning."""
+_NOT = (r"(?<![a-z])(?<!need )(no|not|never|neither|nor|without|cannot|[a-z]+n[’']t)(?![a-z])"
+        r"(?![\W_]*(only|just|merely|forb|prohib|disallow))")
+_FORBID = r"(?<!not )(?<!never )(?<!n't )(forb[ia]d|prohibit|disallow|(?<![a-z])bann|preclud|exclud)"
+
+AGAINST = {
+    "no training": "|".join((
+        rf"{_NOT}{_GAP}{_LEARN}",
+        rf"{_FORBID}\w*(?! commercial){_GAP}{_LEARN}",
+        rf"{_LEARN}{_GAP}({_FORBID}|{_NOT}[\W_]*(\w+[\W_]+)?(allow|permit|grant|licen|authori))",
+        r"\b(evaluation|benchmark(ing)?|test(ing)?)[\W_]+((use|purposes?)[\W_]+)?only\b")),
+    "no derivatives": r"(?<![a-z])by[\W_](nc[\W_])?nd(?![a-z])|(?<![a-z])no[\W_]*deriv",
+}
+"""Names that `forbid_licences` may hold, with the regular expression that each stands for: against distillation and
+training in whatever order it is said; and Creative Commons' "no derivatives", which a trace about the text may be.
+"Non-commercial" and "research only" are not among them: whether you may train on it is for you to judge."""
+
+NON_COMMERCIAL = re.compile(r"\bnc\b|non[\W_]?commercial|no[rt]?[\W_]+(for[\W_]+)?commercial|"
+                            r"\b(research|academic|educational|personal)([\W_]+(and|or|&)[\W_]+\w+)?"
+                            r"([\W_]+(use|purposes?))?[\W_]+only\b|\bonly[\W_]+for[\W_]+(\w+[\W_]+){0,2}research",
+                            re.IGNORECASE)
+"""Licences that are told of and not refused."""
+
+
 def known(identity: Mapping[str, Any]) -> str:
     """What the terms of a teacher say that is known by its `host` or its `model`; "" for any other."""
     names = [str(identity[key]).lower() for key in ("host", "model") if identity.get(key)]

@@ -1,6 +1,5 @@
 """What can be wrong with a recipe, found before anything starts: plugins, parameters, files, models, ports, SQL."""
 
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +29,6 @@ from factory.stages import (
 
 RAW = "<think>One and one.</think>\\boxed{2}"
 """A made-up trace."""
-NON_COMMERCIAL = re.compile(r"\bnc\b|non[- _]?commercial", re.IGNORECASE)
 
 
 def check(recipe: Recipe) -> list[str]:
@@ -65,10 +63,10 @@ def _source(spec: Plugin, recipe: Recipe | None = None) -> str:
         if recipe and recipe.datasets and not first.licence:
             print(f"note: the source '{spec.plugin}' states no licence, so the card of a dataset will not either and "
                   "`cot export` to the hub will refuse it: set `licence` on it in the recipe", file=sys.stderr)
-        if recipe and recipe.datasets and NON_COMMERCIAL.search(first.licence):
-            print(f"note: the source '{spec.plugin}' has the licence '{first.licence}', for non-commercial use only: a "
-                  "dataset of it can be exported and its card says so, but whether you may train on it is for you to "
-                  'judge (forbid_licences = ["\\\\bnc\\\\b"] would stop the export)', file=sys.stderr)
+        if recipe and recipe.datasets and terms.NON_COMMERCIAL.search(first.licence):
+            print(f"note: the source '{spec.plugin}' has the licence '{first.licence}', for non-commercial use or "
+                  "research only: a dataset of it can be exported and its card says so, but whether you may train on "
+                  'it is for you to judge (forbid_licences = ["\\\\bnc\\\\b"] would stop the export)', file=sys.stderr)
     return f"source {spec.plugin}: its first row can be read"
 
 

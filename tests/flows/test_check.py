@@ -64,4 +64,4 @@ def test_a_source_for_non_commercial_use_is_noted(licence: str, noted: bool, tmp
                                                   capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "1 + 1?", "reference": "2"}\n')
     checked(problems=[{"plugin": "jsonl", "path": str(tmp_path / "p.jsonl"), "licence": licence}], datasets=[SFT])
-    assert (f"the licence '{licence}', for non-commercial use only" in capsys.readouterr().err) == noted
+    assert (f"the licence '{licence}', for non-commercial use or research only" in capsys.readouterr().err) == noted
