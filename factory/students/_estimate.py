@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from factory.protocols import UserError
 from factory.students import _device
 from factory.students._lines import Line
+from factory.students._rows import first_line
 
 GIB = 2**30
 SHARE = 0.92
@@ -47,9 +48,13 @@ def size(count: float) -> str:
 
 
 def parameters(base: Any) -> int:
-    """Of the model in the folder, from its configuration alone: nothing is loaded."""
-    with torch.device("meta"):
-        made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
+    """Of the model in the folder, from its configuration alone: nothing is loaded. Raises UserError."""
+    try:
+        with torch.device("meta"):
+            made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
+    except Exception as error:  # cut off, or of a kind that this transformers does not know
+        raise UserError(f"the model in {base} does not open ({first_line(error)}): fetch it again, or install a "
+                        "transformers that knows it") from error
     return sum(p.numel() for p in made.parameters())
 
 

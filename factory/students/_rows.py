@@ -24,6 +24,8 @@ def open_rows(dataset: Path, conversations: Sequence[str], others: Sequence[str]
     The columns `others` must be there, those of `optional` come along where they are.
     """
     columns = [*conversations, *others]
+    if not dataset.is_dir():  # the library would look for it on the hub
+        raise UserError(f"there is no dataset folder {dataset}: name one that was emitted (cot status shows them)")
     try:
         rows = datasets.load_dataset(str(dataset), split="train")
     except Exception as error:  # the library raises every kind here; whichever it is, this folder does not open

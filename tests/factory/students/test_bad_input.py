@@ -50,6 +50,15 @@ def weight_missing(base: Path) -> None:
     save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
 
 
+def config_cut(base: Path) -> None:
+    (base / "config.json").write_text('{"archi')
+
+
+def of_the_future(base: Path) -> None:
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "model_type": "qwen99"}))
+
+
 def no_template(base: Path) -> None:
     (base / "chat_template.jinja").unlink()
 
@@ -58,6 +67,8 @@ def no_template(base: Path) -> None:
     (cut, r"download of .* is not complete: model.safetensors has [\d,]+ bytes"),
     (shard_missing, r"is not complete: 1 of \d+ weight files are missing \(the first is model-00002"),
     (weight_missing, r"lacks 1 of its weights \(the first is model.layers.1.mlp.up_proj.weight"),
+    (config_cut, "does not open .*not a valid JSON file.* fetch it again"),
+    (of_the_future, "does not open .*qwen99.* or install a transformers that knows it"),
     (no_template, "has no chat template: add one"),
 ])
 def test_a_base_that_is_not_whole_is_refused(copy: Path, sft_rows: list[Any], dataset: Write, tmp_path: Path,
@@ -75,6 +86,13 @@ def test_rows_of_another_trainer_are_named_after_it(base: Path, dpo_rows: list[A
                                                     ) -> None:
     with pytest.raises(UserError, match=r"no column 'messages' .* these rows are for the trainer 'dpo'"):
         run(base, dataset(dpo_rows), tmp_path / "out")
+
+
+def test_a_dataset_that_is_not_there_is_not_looked_for_on_the_hub(
+        base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.load_dataset", None)
+    with pytest.raises(UserError, match="there is no dataset folder .*nowhere"):
+        run(base, tmp_path / "nowhere", tmp_path / "out")
 
 
 def test_a_row_beyond_the_models_context_is_counted_and_named_though_max_length_would_take_it(
