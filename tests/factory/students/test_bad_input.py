@@ -91,7 +91,7 @@ def test_rows_of_another_trainer_are_named_after_it(base: Path, dpo_rows: list[A
 def test_a_dataset_that_is_not_there_is_not_looked_for_on_the_hub(
         base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.load_dataset", None)
-    with pytest.raises(UserError, match="there is no dataset folder .*nowhere"):
+    with pytest.raises(UserError, match=r"there is no dataset folder .*nowhere"):
         run(base, tmp_path / "nowhere", tmp_path / "out")
 
 
