@@ -23,6 +23,7 @@ EXCEPTIONS = {
         "a program that makes the bundled teacher out of the worlds' own solutions, and no plugin",
     ("factory.measures.overthinking", "verifiers.answers"): "it asks whether a solution in the thinking is right",
     ("factory.measures.overthinking", "verifiers.math_equal"): "the same",
+    ("factory.measures.overthinking", "verifiers.vocabulary"): "the same",
     ("factory.students.grpo", "verifiers.rewards"): "its reward is the verdict",
     ("factory.sources.benchmark", "verifiers.number_game"): "it knows which hands make 24",
     ("factory.sources.probes", "verifiers.number_game"): "the same",

@@ -4,6 +4,7 @@ Imported when a text is first read, since numba's import takes a second. What it
 the user's cache (`NUMBA_CACHE_DIR`), and is made anew in each process where neither can be written.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -33,9 +34,10 @@ _SLOT = np.uint64(20)
 
 _ANSWER, _BOXED, _FBOX = (np.frombuffer(word, np.uint8) for word in (b"answer", b"\\boxed", b"\\fbox"))
 _MARKS = np.array([byte in b"\n.!?a\\" for byte in range(256)], np.uint8)
-_OVER = np.array([(byte in b"bosanyhwdlijtvcum") + 2 * (byte in b"uokneahilmwys' \xe2") for byte in range(256)],
-                 np.uint8)
-"""How the words begin with which a text starts over (`factory.solutions`): the first letter, the second."""
+_OVER = np.zeros(1 << 16, np.bool_)
+"""By two bytes, how the words begin with which a text starts over (`factory.solutions`)."""
+for _two in re.findall("..", "wahoalandolei'i\xe2i wetojuvechcousmabuoksonoyehm"):
+    _OVER[ord(_two[0]) << 8 | ord(_two[1])] = True
 _INSIDE = np.array([byte < 128 and chr(byte).isalnum() for byte in range(256)], np.uint8)
 _WORD = np.array([0 if byte >= 128 else 1 if chr(byte).isalpha() else 2 * chr(byte).isdigit() for byte in range(256)],
                  np.uint8)
@@ -227,7 +229,7 @@ def marks(folded: Bytes, begin: int, behind: int, values: Bytes, bounds: Ints) -
             while byte != 10 and over < min(at + 3, behind) and folded[over] == 32:
                 over += 1
             if ((byte == 10 or over > at + 1) and over + 1 < behind
-                    and _OVER[folded[over]] & 1 and _OVER[folded[over + 1]] & 2):
+                    and _OVER[np.int64(folded[over]) << 8 | folded[over + 1]]):
                 overs[count, 0], overs[count, 1] = over - begin, chars + over - at - 1
                 count += 1
         bits = 0
@@ -287,3 +289,46 @@ def novel(folded: Bytes, borders: Ints, alike: float, behind: int) -> NDArray[np
                     new[part] = False
                     break
     return new
+
+
+@compiled
+def lines(raw: Bytes, places: Ints, characters: int) -> Ints:
+    """By text, how many of its lines have so many characters or more, and how often the most frequent of them stands
+    there."""
+    texts = len(places) - 1
+    found = np.zeros((texts, 2), np.int64)
+    codes, counts = np.zeros(16, np.uint64), np.zeros(16, np.int64)
+    for text in range(texts):
+        at, behind, size, used = places[text], places[text + 1], 16, 0
+        codes[:size] = 0
+        while at < behind:
+            code, length = _MIX, 0
+            while raw[at] != 10:
+                code = (code ^ np.uint64(raw[at])) * _STIR
+                length += (raw[at] & 0xC0) != 0x80
+                at += 1
+            at += 1
+            if length < characters:
+                continue
+            found[text, 0] += 1
+            if 2 * used > size:
+                old, olds, size = codes[:size].copy(), counts[:size].copy(), 4 * size
+                if size > len(codes):
+                    codes, counts = np.zeros(size, np.uint64), np.zeros(size, np.int64)
+                codes[:size] = 0
+                for place in range(len(old)):
+                    if old[place]:
+                        slot = np.int64(old[place] >> _SLOT) & (size - 1)
+                        while codes[slot]:
+                            slot = (slot + 1) & (size - 1)
+                        codes[slot], counts[slot] = old[place], olds[place]
+            code = (code ^ code >> _UPPER) * _MIX | np.uint64(1)
+            slot = np.int64(code >> _SLOT) & (size - 1)
+            while codes[slot] and codes[slot] != code:
+                slot = (slot + 1) & (size - 1)
+            if not codes[slot]:
+                codes[slot], counts[slot] = code, 0
+                used += 1
+            counts[slot] += 1
+            found[text, 1] = max(found[text, 1], counts[slot])
+    return found

@@ -8,6 +8,7 @@ another script, a run of six Latin words or more outside code and formulas is pr
 
 import re
 import unicodedata
+from collections import Counter
 from functools import cache, lru_cache
 from typing import Literal
 
@@ -31,46 +32,33 @@ def language_mixing(problem: Problem, trace: Trace, *, of: Literal["share", "let
     """`east_asian`: Chinese, Japanese and Korean letters only, what teachers based on Qwen or DeepSeek slip into."""
     text = trace.completion.raw
     home = _scripts(problem.prompt)
-    found = [letters for letters in _foreign(text) if _script(letters[0]) not in home]
-    if scripts == "east_asian":
-        found = [letters for letters in found if _script(letters[0]) in _EAST_ASIAN]
-    elif home:
-        found += _PROSE.findall(_NO_PROSE.sub(" ", text))
-    count = sum(map(len, found))
+    count = sum(times for letter, times in _foreign(text).items() if _script(letter) not in home
+                and (scripts == "any" or _script(letter) in _EAST_ASIAN))
+    if scripts == "any" and home:
+        count += sum(map(len, _PROSE.findall(_NO_PROSE.sub(" ", text))))
     if of == "letters" or not count:
         return float(count)
     return min(1.0, count / _letters(text))
 
 
 def _letters(text: str) -> int:
-    return len(encoded(text).translate(None, _NO_LETTERS)) + sum(map(str.isalpha, _beyond_ascii(text)))
+    return len(encoded(text).translate(None, _NO_LETTERS)) + sum(
+        times for letter, times in Counter(_beyond_ascii(text)).items() if letter.isalpha())
 
 
 def _beyond_ascii(text: str) -> str:
     return encoded(text).translate(None, _ASCII).decode("utf-8", "surrogatepass")
 
 
-def _foreign(text: str) -> list[str]:
-    """The runs of letters of one script that are neither Latin nor Greek."""
-    if text.isascii():
-        return []
+def _foreign(text: str) -> Counter[str]:
+    """The letters that are neither Latin nor Greek, and how often each stands there."""
     # What is left when all that is ASCII has gone is short, and so is the search in it.
-    return [part for run in _LETTERS.findall(_beyond_ascii(text)) for part in _by_script(run)]
-
-
-def _by_script(run: str) -> list[str]:
-    parts = [run[0]]
-    for letter in run[1:]:
-        if _script(letter) == _script(parts[-1][0]):
-            parts[-1] += letter
-        else:
-            parts.append(letter)
-    return parts
+    return Counter() if text.isascii() else Counter("".join(_LETTERS.findall(_beyond_ascii(text))))
 
 
 @lru_cache(maxsize=1024)
 def _scripts(prompt: str) -> frozenset[str]:
-    found = frozenset(_script(letters[0]) for letters in _foreign(prompt))
+    found = frozenset(map(_script, _foreign(prompt)))
     return found | _EAST_ASIAN if found & _EAST_ASIAN else found  # Japanese is written in three of them
 
 

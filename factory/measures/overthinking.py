@@ -13,6 +13,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache, reduce
+from itertools import accumulate
 from operator import or_
 from typing import Literal, NamedTuple
 
@@ -26,6 +27,7 @@ from factory.records import Problem, Trace
 from factory.solutions import begins_over
 from verifiers.answers import final_answer
 from verifiers.math_equal import math_equal
+from verifiers.vocabulary import NUMBER_WORDS
 
 VERSION = 3
 
@@ -85,11 +87,12 @@ def _known(response: str, reference: str) -> _Known:
     final = final_answer(response)
     values = sorted({_plain(final.text) if final else "", _plain(reference)} - {""})
     folded = [fold(value) for value in values]
-    return _Known(values, np.frombuffer(b"".join(folded), np.uint8), np.cumsum([0, *map(len, folded)]))
+    return _Known(values, np.frombuffer(b"".join(folded), np.uint8), np.array([0, *accumulate(map(len, folded))]))
 
 
 _LONGEST = 100  # characters of an answer that is compared by mathematics: nobody stops it here when it takes long
 _WHOLE = re.compile(r"-?[1-9]\d{0,14}|0", re.ASCII)
+_SAYING = re.compile(r"[A-Za-z ,.'\"?!:;]+")
 
 
 @lru_cache(maxsize=1 << 14)
@@ -99,8 +102,11 @@ def _right(answer: str, reference: str) -> bool:
         return False
     if len(answer) > _LONGEST:
         return "".join(answer.split()) == "".join(reference.split())
-    if _WHOLE.fullmatch(answer) and _WHOLE.fullmatch(reference):  # most are, and there is nothing to work out
-        return answer == reference
+    if _WHOLE.fullmatch(reference):  # most are, and there is nothing to work out
+        if _WHOLE.fullmatch(answer):
+            return answer == reference
+        if _SAYING.fullmatch(answer) and NUMBER_WORDS.keys().isdisjoint(re.findall("[a-z]+", answer.lower())):
+            return False
     return math_equal(rf"\boxed{{{answer}}}", reference).status == "correct"
 
 

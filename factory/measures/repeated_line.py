@@ -5,18 +5,14 @@ model that is stuck returns to a sentence and says other things between. Lines o
 marks) do not count, nor does a line that stands there fewer than `times` times.
 """
 
-from collections import Counter
-
+from factory.measures.words import prepare as prepare
+from factory.measures.words import read
 from factory.records import Problem, Trace
 
 VERSION = 1
 
 
 def repeated_line(problem: Problem, trace: Trace, *, characters: int = 20, times: int = 5) -> float:
-    lines = trace.completion.raw.split("\n")
-    blank = lines.count("") if characters > 0 else 0
-    if len(lines) - len(set(lines)) < max(blank, 1) + times - 2:  # most traces
-        return 0.0
-    lines = [line for line in lines if len(line) >= characters]
-    most = max(Counter(lines).values(), default=0)
-    return most / len(lines) if most >= max(times, 1) else 0.0
+    reading, index = read(trace.completion.raw)
+    lines, most = reading.lines(characters)[index]
+    return most / lines if most >= max(times, 1) else 0.0

@@ -8,9 +8,10 @@ Pieces and grams are known by 32-bit codes: of a text of 100,000 pieces about on
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ class Reading:
         """How many words each text has between blanks."""
         self._grams: dict[int, Codes] = {1: self.codes}
         self._again: dict[int, Again] = {}
+        self._lines: dict[int, list[tuple[int, int]]] = {}
         self.spotted: dict[object, list[int]] = {}
 
     def words(self, index: int) -> Words:
@@ -88,6 +90,16 @@ class Reading:
             counts, rounds = _compiled.again(self._every_gram(n), n, self._bounds)
             self._again[n] = Again(counts.tolist(), rounds)
         return self._again[n]
+
+    def lines(self, characters: int) -> list[tuple[int, int]]:
+        """How many lines of each text have so many characters or more, and how often the most frequent of them is
+        there."""
+        if characters not in self._lines:
+            from factory.measures import _compiled
+
+            raw = np.frombuffer(b"\n".join([*self.encoded, b""]), np.uint8)
+            self._lines[characters] = _compiled.lines(raw, np.array(self.places), characters).tolist()
+        return self._lines[characters]
 
 
 class Again(NamedTuple):
@@ -148,11 +160,10 @@ def stretch(whole: str, part: str) -> tuple[Reading, int, int]:
 
 def pieces_between(reading: Reading, places: Sequence[int]) -> list[int]:
     """How many pieces begin from place to place of `folded`; the first may be the rest of a run."""
-    found = np.searchsorted(reading.starts, np.array(places, np.int32))
+    found: list[int] = reading.starts.searchsorted(np.array(places, np.int32)).tolist()
     if found[0] and reading.ends[found[0] - 1] > places[0]:
         found[0] -= 1
-    sizes: list[int] = np.diff(found).tolist()
-    return sizes
+    return [after - before for before, after in pairwise(found)]
 
 
 _HEAD = 64  # characters by which a part is found
@@ -207,4 +218,5 @@ class Spotter:
         places, of = _anchored(reading, len(_spotters))
         likely = reading.starts.take(places[(of & self._bit).nonzero()[0]]).tolist()
         found = [place for place in likely if match(folded, place)]
-        return np.diff(np.searchsorted(found, reading.places)).tolist() if found else [0] * len(reading.encoded)
+        ends = [bisect_left(found, place) for place in reading.places]
+        return [after - before for before, after in pairwise(ends)]
