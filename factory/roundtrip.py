@@ -6,17 +6,13 @@ process, where transformers lives (`factory.students._roundtrip`), what is wrong
 
 import contextlib
 import hashlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from factory.child import Child
 from factory.protocols import UserError
 from factory.recipe import DatasetSpec, Recipe
 from factory.records import Message
@@ -113,51 +109,25 @@ def _message(turn: Mapping[str, str]) -> Message:
 
 
 class Checker:
-    """A child process that renders rows; made by `checking`."""
+    """What asks a child process that renders rows; made by `checking`."""
 
-    def __init__(self, child: "subprocess.Popen[str]", errors: Any) -> None:
-        self._child, self._errors = child, errors
+    def __init__(self, child: Child) -> None:
+        self._child = child
 
     def faults(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """What is wrong with each row, "" for nothing; of a preference row both sides count."""
         pairs = [(number, side) for number, row in enumerate(rows) for side in sides(row)]
         found = [""] * len(rows)
-        for (number, _), fault in zip(pairs, self._ask([side for _, side in pairs]), strict=True):
+        for (number, _), fault in zip(pairs, self._child.ask([side for _, side in pairs]), strict=True):
             found[number] = found[number] or fault
         return found
-
-    def _ask(self, conversations: list[Side]) -> list[str]:
-        assert self._child.stdin
-        with contextlib.suppress(BrokenPipeError):  # it ended: the answer says how
-            print(json.dumps(conversations), file=self._child.stdin, flush=True)
-        answer: list[str] = self.answer()
-        return answer
-
-    def answer(self) -> Any:
-        """The child's next line."""
-        assert self._child.stdout
-        if line := self._child.stdout.readline():
-            return json.loads(line)
-        self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace").strip().splitlines() or ["no output"]
-        raise UserError(f"the check of chat templates failed: {said[-1]}; mend that, or set datasets.template = "
-                        f'"{NONE}" to check nothing')
 
 
 @contextlib.contextmanager
 def checking(template: Template) -> Iterator[Checker]:
     """A checker for as long as it is needed. Raises UserError when the tokenizer or the template does not open."""
-    command = [sys.executable, "-m", "factory.students._roundtrip", *(str(path.resolve()) if path else "" for path in (
-        template.folder, template.file))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                 stderr=errors, encoding="utf-8")
-        try:
-            checker = Checker(child, errors)
-            if said := checker.answer().get("error"):
-                raise UserError(said)
-            yield checker
-        finally:
-            child.kill()
-            child.communicate()
+    paths = [str(path.resolve()) if path else "" for path in (template.folder, template.file)]
+    child = Child("factory.students._roundtrip", paths, "the check of chat templates failed",
+                  f'set datasets.template = "{NONE}" to check nothing')
+    with contextlib.closing(child):
+        yield Checker(child)

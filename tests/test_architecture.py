@@ -14,8 +14,9 @@ SOURCES = sorted(file for package in OURS for file in (ROOT / package).rglob("*.
 
 KINDS = ("sources", "teachers", "strategies", "measures", "selection", "emitters", "judges", "students")
 NOUNS = {"factory.records", "factory.protocols"}
-HELPERS = {"factory.columns", "factory.guard", "factory.metrics", "factory.models", "factory.sandboxes",
-           "factory.solutions", "factory.steps", "factory.thoughts", "factory.thoughts_forms", "factory.thoughts_tags"}
+HELPERS = {"factory.child", "factory.columns", "factory.guard", "factory.metrics", "factory.models",
+           "factory.sandboxes", "factory.solutions", "factory.steps", "factory.thoughts", "factory.thoughts_forms",
+           "factory.thoughts_tags"}
 """What plugins of one or several kinds share: small, and free of the lake, the recipe and the stages."""
 
 EXCEPTIONS = {

@@ -4,11 +4,7 @@ Torch is not imported here. A child lives as long as this process and not longer
 """
 
 import atexit
-import json
 import os
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from factory import models
+from factory.child import Child
 from factory.protocols import UserError
 from factory.records import content_id
 
@@ -51,8 +48,8 @@ def score(model: str, kind: str, texts: Sequence[Text]) -> None:
     digest = identity(model)
     owed = list({key: text for text in texts if (key := content_id(digest, text)) not in _known}.items())
     if owed:
-        child = _child(Path(model).resolve(), digest, os.getpid())
-        _known.update(zip((key for key, _ in owed), child.scores(kind, [text for _, text in owed]), strict=True))
+        scorer = _scorer(Path(model).resolve(), digest, os.getpid())
+        _known.update(zip((key for key, _ in owed), scorer.scores(kind, [text for _, text in owed]), strict=True))
 
 
 def value(model: str, kind: str, text: Text) -> Any:
@@ -64,50 +61,26 @@ def value(model: str, kind: str, text: Text) -> Any:
     return found
 
 
-class Child:
-    """The process that scores. Raises UserError when the model does not open, and when the process ends."""
+class Scorer:
+    """A model at work. Raises UserError when it does not open, and when its process ends."""
 
     def __init__(self, folder: Path) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the child)
-        self._lock = threading.Lock()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "factory.students._score", str(folder)], env=environment, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self._errors, encoding="utf-8")
-        atexit.register(self.close)
-        self._folder, said = folder, self._answer()
-        if error := said.get("error"):
-            raise UserError(error)
-        self.kind = said["kind"]
+        self._folder, self._lock = folder, threading.Lock()
+        self._child = Child("factory.students._score", [str(folder)], f"the reward model in {folder} could not score",
+                            "remove the measure from the recipe")
+        atexit.register(self._child.close)
+        self.kind = self._child.first["kind"]
 
     def scores(self, kind: str, texts: Sequence[Text]) -> list[Any]:
         if kind != self.kind:
             right = {"reward": "reward", "process": "process_reward"}[self.kind]
             raise UserError(f"{self._folder} is a model for the measure `{right}`: use that one, or another model")
-        found: list[Any] = []
         with self._lock:
-            for start in range(0, len(texts), BATCH):
-                assert self._process.stdin
-                print(json.dumps(texts[start:start + BATCH]), file=self._process.stdin, flush=True)
-                found += self._answer()
-        return found
-
-    def _answer(self) -> Any:
-        assert self._process.stdout
-        if line := self._process.stdout.readline():
-            return json.loads(line)
-        self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace").strip().splitlines() or ["no output"]
-        raise UserError(f"the reward model in {self._folder} could not score: {said[-1]}; mend that, or remove the "
-                        "measure from the recipe")
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
+            return [score for start in range(0, len(texts), BATCH)
+                    for score in self._child.ask(texts[start:start + BATCH])]
 
 
 @lru_cache(maxsize=8)
-def _child(folder: Path, digest: str, process: int) -> Child:
-    """One child a model and a process of ours: a fork of it must not read the other's answers."""
-    return Child(folder)
+def _scorer(folder: Path, digest: str, process: int) -> Scorer:
+    """One a model and a process of ours: a fork of it must not read the other's answers."""
+    return Scorer(folder)
