@@ -1,4 +1,4 @@
-"""What Prefect's UI shows of a run beside its log: the funnel as a table, the datasets as links, and progress."""
+"""What Prefect's UI shows of a run beside its log: the funnel as a table, the datasets as links, progress, rounds."""
 
 import threading
 from collections.abc import Iterator
@@ -7,13 +7,14 @@ from typing import Any
 
 from prefect.artifacts import (
     create_link_artifact,
+    create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
 
 from factory.run import Run
-from flows import report
+from flows import report, rounds_report
 
 EVERY = 5.0
 """Seconds between two looks at how far a generation is: a count over the lake and one request to Prefect."""
@@ -27,6 +28,13 @@ def show(run: Run) -> None:
         folder = (run.lake.folder / row["path"]).resolve()
         create_link_artifact(folder.as_uri(), link_text=f"{row['name']} ({row['rows']} rows)",
                              key=_key(f"dataset-{row['name']}"))
+
+
+def show_rounds(run: Run) -> None:
+    """What `cot rounds status` says, once a round has ended."""
+    if run.lake.value("SELECT count(*) FROM rounds WHERE name = $1", [run.recipe.name]):
+        told = rounds_report.text(rounds_report.latest(run.lake, run.recipe.name))
+        create_markdown_artifact(f"```\n{told}\n```", key="rounds", description=f"rounds of {run.recipe.name}")
 
 
 def _key(name: str) -> str:

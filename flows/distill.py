@@ -34,11 +34,18 @@ def _distill(run: Run) -> None:
         artifacts.show(run)
 
 
+def _rounds(run: Run) -> None:
+    try:
+        rounding.rounds(run, tasks.here(run), tasks.spread(run))
+    finally:
+        artifacts.show_rounds(run)
+
+
 PARTS: dict[str, Callable[[Run], None]] = {
     "distill": _distill,
     "train": lambda run: pipeline.train_all(run, tasks.here(run), tasks.spread(run)),
     "evaluate": lambda run: pipeline.evaluate_all(run, tasks.here(run)),
-    "rounds": lambda run: rounding.rounds(run, tasks.here(run), tasks.spread(run)),
+    "rounds": _rounds,
 }
 
 

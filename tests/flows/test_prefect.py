@@ -14,6 +14,7 @@ from factory.lake import Lake
 from factory.protocols import UserError
 from factory.recipe import load
 from flows import report
+from tests.flows.test_rounds_kill import Place
 
 from .conftest import Server, cot, counts, environment, journaled, start, told, wait_for, write_recipe
 
@@ -49,6 +50,17 @@ def _has_artifacts(server: Server, flow_run: dict[str, object], folder: Path) ->
         {"step": step, "count": count} for step, count in report.funnel(lake, run["id"])]
     assert (folder / "datasets" / run["name"] / "sft").resolve().as_uri() in found["dataset-sft"]["data"]
     assert {found[key]["data"] for key in ("generate-traces", "verify-shard", "measure-shard")} == {100.0}
+
+
+def test_rounds_are_tasks_and_the_ui_shows_what_the_gate_said(server: Server, tmp_path: Path) -> None:
+    folder = Place(tmp_path / "rounds").folder
+    done = cot(folder, server.environment, "rounds", "run", "loop.toml", "--lake", "lake", "--set", "rounds.count=1")
+    assert done.returncode == 0, done.stderr
+    assert "round 1, sft: promoted: +" in done.stdout
+    flow_run = server.flow_run("loop")
+    assert flow_run["state_type"] == "COMPLETED"
+    assert wait_for(lambda: [row for row in server.task_runs(flow_run) if row["name"].startswith("close round")])
+    assert "against the best so far" in server.artifacts(flow_run)["rounds"]["data"]
 
 
 def test_a_users_mistake_is_one_sentence_on_the_terminal_and_in_the_ui_and_not_tried_again(
