@@ -54,14 +54,15 @@ def vote(answers: Sequence[str | None], right: Sequence[float], k: int | None = 
     samples are on average. k: all n by default.
     """
     labels, order = _sorted(answers, right, weights)
-    if weights is not None and min(weights) < 0:
-        raise UserError("a weight of a vote is below 0: use weights of 0 or more")
+    if weights is not None and not all(0 <= weight < math.inf for weight in weights):
+        raise UserError("a weight of a vote is below 0 or no number: use weights of 0 or more")
     true = np.asarray(right, dtype=float)[order]
     heavy = np.ones(len(true)) if weights is None else np.asarray(weights, dtype=float)[order]
     drawn = subsets(len(true), k or len(true), seed)
     counts, sums, rights = (_per_answer(labels, drawn, values) for values in (np.ones(len(true)), heavy, true))
     sums[counts == 0] = -1.0
-    first = np.isclose(sums, sums.max(axis=1, keepdims=True), rtol=1e-9) & (counts > 0)
+    # Relative alone: weights may be probabilities of whole texts, which are all near 0.
+    first = np.isclose(sums, sums.max(axis=1, keepdims=True), rtol=1e-9, atol=0) & (counts > 0)
     credit = np.where(first, rights / np.maximum(counts, 1), 0).sum(axis=1) / np.maximum(first.sum(axis=1), 1)
     return float(credit.mean())
 

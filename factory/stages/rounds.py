@@ -6,6 +6,7 @@ content like everything else, so a round that was killed goes on where it was; i
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,8 @@ from factory.stages.train import only_scores, trained
 JUDGED, TEST = "judged", "test"
 """Parts of the held-out problems: those that the gate decides on, and those that nobody is asked before it has."""
 
+FEWEST = 6
+"""Problems of which all have to change for a p-value below 0.05: 2 / 2**6."""
 LEAK = "no hint in it"
 """The rule that drops what states the answer that it was told."""
 
@@ -256,12 +259,15 @@ def load_held_out(loop: Loop) -> None:
             load.load_part(arena, spec, JUDGED)
         for spec in test.problems:
             counts["rows"] += load.load_part(arena, spec, TEST)
-    held = arena.lake.sql("""SELECT m.part, count(*) FILTER (p.split = 'test') FROM members m
+    held = arena.lake.sql("""SELECT m.part, count(*) FILTER (p.split = 'test'), count(*) FROM members m
         JOIN problems p ON p.id = m.problem_id WHERE m.run_id = $1 AND m.part IN (SELECT unnest($2)) GROUP BY 1""",
         [arena.id, list(_judged(loop))]).fetchall()
-    for name, count in held:
+    for name, count, all_of_them in held:
         if count:
             raise refusal(name)
+        if all_of_them < FEWEST:
+            print(f"warning: the gate decides on '{name}' with {all_of_them} problems, and no change on fewer than "
+                  f"{FEWEST} is significant: it can neither promote nor refuse by them, so name more", file=sys.stderr)
     both = arena.lake.value("""SELECT count(*) FROM members a JOIN members b USING (run_id, problem_id)
         WHERE a.run_id = $1 AND a.part = $2 AND b.part = $3""", [arena.id, TEST, JUDGED])
     if both:

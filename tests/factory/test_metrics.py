@@ -98,8 +98,14 @@ def test_a_weighted_vote_is_won_by_weight() -> None:
 
 def test_a_vote_of_weight_zero_still_counts_where_there_is_no_other() -> None:
     assert vote(["4"], [1.0], weights=[0.0]) == 1
-    with pytest.raises(UserError, match="below 0"):
-        vote(["4"], [1.0], weights=[-1.0])
+    for weight in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="below 0 or no number"):
+            vote(["4"], [1.0], weights=[weight])
+
+
+def test_weights_that_are_all_tiny_are_no_tie() -> None:
+    assert vote(["4", "5"], [1.0, 0.0], weights=[9e-12, 1e-12]) == 1
+    assert vote(["4", "5", "5"], [1.0, 0.0, 0.0], weights=[3e-12, 1e-12, 2e-12]) == 0.5
 
 
 # -- by scores -------------------------------------------------------------------------------------------------------

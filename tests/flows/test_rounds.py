@@ -213,6 +213,14 @@ def test_a_budget_that_ends_before_the_first_evaluation_is_told(make: Callable[.
     assert "the rounds end: budget.max_tokens = 10 is reached" in said
 
 
+def test_a_set_too_small_to_decide_by_is_warned_about(make: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+                                                      ) -> None:
+    run = make(rounds={"panel": [{"name": "few", "problems": sums("dev", 5, seed=3)}]})
+    with run.lake.writing():
+        rounds.load_held_out(run.recipe.json_text(), str(run.lake.folder))
+    assert "the gate decides on 'few' with 5 problems" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["dev", "test", "format", "judged"])
 def test_a_set_of_the_panel_has_a_name_of_its_own(make: Callable[..., Run], name: str) -> None:
     with pytest.raises(UserError, match=f"rounds.panel has a set '{name}', and that name is taken"):
