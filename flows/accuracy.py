@@ -2,6 +2,7 @@
 without the word whether it is significant. As text; `html_report` has the tables, `curves` the picture.
 """
 
+import textwrap
 from typing import Any
 
 from factory.lake import Lake
@@ -9,6 +10,8 @@ from factory.metrics import Paired
 from factory.stages.evaluate import TOO_EASY
 
 Rows = list[dict[str, Any]]
+WIDTH = 110
+"""Characters of a line."""
 
 CHOICES = {"pass": "one of k is right", "consensus": "the answer of most", "weighted": "most by score",
            "best": "the highest score", "bayes_risk": "most like the others"}
@@ -128,11 +131,18 @@ def choice(row: dict[str, Any]) -> str:
 
 
 def _by_slice(told: Rows) -> list[str]:
+    """The slices of a kind one after the other, in lines of a screen's width that break between them."""
     rows = [row for row in told if row["metric"] == "pass" and row["slice"]]
     kinds = dict.fromkeys((row["model"], row["slice"].split()[0]) for row in rows)
-    return [f"{model:<16} " + ", ".join(f"{row['slice']}: {row['value']:.1%} {_interval(row)} of {row['n']:,}"
-                                        for row in rows if (row["model"], row["slice"].split()[0]) == (model, kind))
-            for model, kind in kinds]
+    lines = []
+    for model, kind in kinds:
+        mine = [f"{row['slice']}: {row['value']:.1%} {_interval(row)} of {row['n']:,}" for row in rows
+                if (row["model"], row["slice"].split()[0]) == (model, kind)]
+        one = ", ".join(part.replace(" ", "\u00a0") for part in mine)
+        wrapped = textwrap.wrap(one, WIDTH - 17, break_long_words=False, break_on_hyphens=False)
+        lines += [f"{name:<16} {line}".replace("\u00a0", " ")
+                  for name, line in zip([model, *[""] * len(wrapped)], wrapped, strict=False)]
+    return lines
 
 
 def _risks(told: Rows) -> list[str]:
