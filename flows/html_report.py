@@ -3,6 +3,7 @@
 Every text of a model, a problem or a recipe is escaped, and a content policy in the page forbids what slipped through.
 """
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -16,6 +17,9 @@ Rows = list[dict[str, Any]]
 SHOWN = 900
 """Characters of an example's trace that are shown: its beginning and its end."""
 
+NUMBER = re.compile(r"[+-]?[\d,.]+%?|under 0\.001")
+"""A cell that is written out already."""
+
 COLOURS = {"correct": "fill-good", "wrong": "fill-bad", "undecided": "fill-none"}
 
 STYLE = """
@@ -26,7 +30,8 @@ STYLE = """
 body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;
   max-width: 860px; padding: 24px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 8px; } h3 { font-size: 15px; }
-p, h1, .soft { overflow-wrap: anywhere; } p, .soft { color: var(--soft); } p { max-width: 72ch; margin: 4px 0 10px; }
+p, h1, h3, summary, .soft { overflow-wrap: anywhere; }
+p, .soft { color: var(--soft); } p { max-width: 72ch; margin: 4px 0 10px; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 12.5px; }
 svg .soft { fill: var(--soft); } svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
 .fill-main { fill: var(--main); } .fill-good { fill: var(--good); } .fill-bad { fill: var(--bad); }
@@ -42,8 +47,8 @@ summary { cursor: pointer; } pre { white-space: pre-wrap; overflow-wrap: anywher
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 5px 0 12px; }
 .good { background: var(--good); } .bad { background: var(--bad); }
 .wide { overflow-x: auto; }
-@media (max-width: 640px) { body { padding: 14px; } svg { min-width: 640px; } svg text { font-size: 15px; }
-  table { display: block; overflow-x: auto; } }
+@media (max-width: 640px) { body { padding: 14px; } svg { min-width: 600px; } svg text { font-size: 13.5px; }
+  table { display: block; overflow-x: auto; } td { overflow-wrap: normal; min-width: 0; } }
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -100,7 +105,7 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _side(value: Any) -> str:
-    return ' class="n"' if isinstance(value, int | float) else ""
+    return ' class="n"' if isinstance(value, int | float) or NUMBER.fullmatch(value) else ""
 
 
 def _told(value: Any) -> str:

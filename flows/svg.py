@@ -9,6 +9,8 @@ Bar = tuple[str, float, str, str]
 
 WIDTH, LINE = 760, 24
 """Pixels: the width of a chart, the height of a bar with its space."""
+LABEL = 28
+"""Characters of a label: so many fit before a bar, also in wide letters."""
 
 
 def bars(rows: Sequence[Bar], left: int = 230) -> str:
@@ -18,7 +20,7 @@ def bars(rows: Sequence[Bar], left: int = 230) -> str:
     parts = []
     for i, (label, value, told, colour) in enumerate(rows):
         y, wide = i * LINE, max(1.0, room * value / most) if value else 0.0
-        parts.append(f'<text x="{left - 8}" y="{y + 16}" class="end">{escape(_cut(label, 34))}</text>'
+        parts.append(f'<text x="{left - 8}" y="{y + 16}" class="end">{escape(_cut(label, LABEL))}</text>'
                      f'<rect x="{left}" y="{y + 4}" width="{wide:.1f}" height="{LINE - 8}" class="{colour}"/>'
                      f'<text x="{left + wide + 6:.1f}" y="{y + 16}" class="soft">{escape(told)}</text>')
     return _svg(WIDTH, len(rows) * LINE + 4, parts)
@@ -32,7 +34,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float, str]], left: int = 
              for x in (0, 0.25, 0.5, 0.75, 1)]
     for i, (label, low, value, high, told) in enumerate(rows):
         y, begin = i * LINE + 12, left + room * low
-        parts.append(f'<text x="{left - 8}" y="{y + 4}" class="end">{escape(_cut(label, 34))}</text>'
+        parts.append(f'<text x="{left - 8}" y="{y + 4}" class="end">{escape(_cut(label, LABEL))}</text>'
                      f'<line x1="{begin:.1f}" x2="{left + room * high:.1f}" y1="{y}" y2="{y}" class="reach"/>'
                      f'<circle cx="{left + room * value:.1f}" cy="{y}" r="4.5" class="fill-main"/>'
                      f'<text x="{left + room + 12}" y="{y + 4}" class="soft">{escape(told)}</text>')
