@@ -73,8 +73,11 @@ def _solutions(raw: str, thinking: str, response: str, reference: str) -> tuple[
     return tuple(Solution(size, i == right, one) for i, (size, one) in enumerate(zip(sizes, new, strict=False)))
 
 
+_SENTENCE = 200  # characters of an answer that no mark tells
+
+
 class _Known(NamedTuple):
-    """Answers, and as they are looked for: their bytes, and where each begins."""
+    """Answers that a sentence may come to, and as they are looked for: their bytes, and where each begins."""
 
     values: list[str]
     folded: NDArray[np.uint8]
@@ -85,7 +88,8 @@ class _Known(NamedTuple):
 def _known(response: str, reference: str) -> _Known:
     """What the trace ends with and what is right: an answer also where nothing marks it."""
     final = final_answer(response)
-    values = sorted({_plain(final.text) if final else "", _plain(reference)} - {""})
+    stated = {_plain(final.text) if final else "", _plain(reference)}
+    values = sorted(value for value in stated if 0 < len(value) <= _SENTENCE)
     folded = [fold(value) for value in values]
     return _Known(values, np.frombuffer(b"".join(folded), np.uint8), np.array([0, *accumulate(map(len, folded))]))
 

@@ -18,8 +18,8 @@ from factory.recipe import Plugin
 from factory.records import Completion, Problem, Request, Trace, canonical, content_id
 from factory.run import Run
 
-BATCH = 1 << 16
-"""Characters that are prepared together: so many that numpy's calls cost little, and so few that they stay cached."""
+BATCH = 1 << 18
+"""Characters that are prepared together: so many that calls cost little, and so few that their arrays stay cached."""
 
 Pair = tuple[Problem, Trace]
 Key = tuple[str, str, int]

@@ -85,6 +85,23 @@ def test_the_last_box_is_the_answer_also_where_it_holds_another_ones() -> None:
     assert figures(r"<think>It is \boxed{5}, no, \boxed{15}.</think>15", reference="15")["outcome"] == 1
 
 
+@pytest.mark.parametrize(("size", "solutions"), [(180, 2), (260, 1)])
+def test_an_answer_longer_than_a_sentence_needs_a_mark(size: int, solutions: int) -> None:
+    answer = "x" * size
+    raw = f"<think>So it is {answer}. Wait, so it is {answer}.</think>\\boxed{{{answer}}}"
+    assert figures(raw, reference=answer)["solutions"] == solutions
+
+
+@pytest.mark.parametrize("text", ["é. Wait, so 思考 is 5. Wait, it is 5.", "It is 5. So, now, but wait, it is 5.",
+                                  "= 5\nI’ll check: = 5"])
+def test_a_text_in_which_bytes_are_not_characters_is_split_in_the_right_places(text: str) -> None:
+    assert figures(f"<think>{text}</think>5")["solutions"] == 2
+
+
+def test_words_are_not_compared_with_a_whole_number_but_spelled_numbers_are() -> None:
+    assert not _right("indeed correct", "75") and _right("seventy-five", "75") and _right("five", "5")
+
+
 def test_right_is_what_is_mathematically_equal() -> None:
     assert figures(r"<think>It is \boxed{\frac{1}{2}}.</think>x", reference="0.5")["outcome"] == 1
 
