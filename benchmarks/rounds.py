@@ -49,7 +49,7 @@ def recipe(seed: int, problems: int, held_out: int, samples: int, threads: int) 
             {"name": "ranked", "selector": "rankings", "emitter": "reward_model"}],
         "students": [
             {"name": "sft", "base": "data/student", "dataset": "sft",
-             "trainer": {"plugin": "sft", "epochs": 2, "learning_rate": 2e-3, **trained}},
+             "trainer": {"plugin": "sft", "epochs": 4, "learning_rate": 3e-3, **trained}},
             {"name": "reward", "base": "data/student", "dataset": "ranked",
              "trainer": {"plugin": "reward_model", **trained}}],
         "evaluate": {"problems": worlds("test", 2000, held_out, levels), "teacher": teacher, "samples": 2},
@@ -64,7 +64,8 @@ def one_seed(run: Run) -> list[dict[str, Any]]:
     rounds.everything(run)
     loop = stage.Loop(run)
     rows = [row for row in loop.rows() if row["score"] is not None]
-    found = stage.evaluate(loop, {str(i): Path(row["path"]) for i, row in enumerate(rows)})
+    with run.lake.writing():
+        found = stage.evaluate(loop, {str(i): Path(row["path"]) for i, row in enumerate(rows)})
     return [{**row, "right": found[str(i)][stage.TEST].right} for i, row in enumerate(rows)]
 
 
@@ -104,7 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lake", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--problems", type=int, default=1200, help="to learn from, each round")
+    parser.add_argument("--problems", type=int, default=1300, help="to learn from, each round")
     parser.add_argument("--held-out", type=int, default=500, help="test problems of each seed")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0, help="of a training (default: all cores)")

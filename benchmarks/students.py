@@ -64,7 +64,8 @@ def one_seed(lake: Lake, seed: int, problems: int, threads: int) -> tuple[Scores
     loop = stage.Loop(run)
     rows = {row["student"]: row for row in loop.rows()}
     names = {name: name for name in rows}
-    found = stage.evaluate(loop, {name: Path(row["path"]) for name, row in rows.items()})
+    with lake.writing():
+        found = stage.evaluate(loop, {name: Path(row["path"]) for name, row in rows.items()})
     told = {name: rows[name] | {"seconds": training(lake, rows[name])} for name in names}
     return {name: scores[stage.TEST].right for name, scores in found.items()}, told
 

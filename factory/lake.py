@@ -157,6 +157,7 @@ class Lake:
         """Be the one writer: waits for another run, heals what a crash left, and compacts the journals at the end."""
         with open(self.folder / ".lock", "a+") as lock:
             self._wait_for(lock)
+            self.compact()  # what was journaled outside is ours, and not what a crash left
             self._heal()
             self._reserve.take()
             try:

@@ -126,6 +126,13 @@ def test_the_journal_is_compacted_when_it_is_large(lake: Lake, monkeypatch: pyte
     assert (len(segments(lake)), len(parts(lake, "traces"))) == (0, 2)
 
 
+def test_what_was_journaled_before_a_lock_is_not_taken_for_a_crash(lake: Lake) -> None:
+    lake.journal("traces", [trace("t1")])
+    with lake.writing():
+        lake.journal("traces", [trace("t2")])
+    assert sorted(lake.ids("traces")) == ["t1", "t2"]
+
+
 def test_a_writer_leaves_no_journal_behind_even_when_it_fails(lake: Lake) -> None:
     def fail() -> None:
         with lake.writing():
