@@ -30,7 +30,7 @@ KINDS = {"source": ("factory.sources", 0), "teacher": ("factory.teachers", 0), "
 def names(kind: str) -> Sequence[str]:
     """The plugins of a kind that ship here: files of its folder with a function of the file's name. Imports none."""
     package = importlib.import_module(KINDS[kind][0])
-    files = [file for folder in package.__path__ for file in Path(folder).glob("*.py")]
+    files = [file for folder in package.__path__ for file in Path(folder).glob("[!_]*.py")]
     return sorted(f.stem for f in files if re.search(rf"^(async )?def {f.stem}\(", f.read_text("utf-8"), re.MULTILINE))
 
 
