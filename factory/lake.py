@@ -428,12 +428,11 @@ def _view(table: str, lines: Sequence[str], parts: Sequence[str], older: Sequenc
 
 def clean(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with NUL and lone surrogates as U+FFFD: neither Parquet nor DuckDB's JSON reader can hold them."""
-    return {key: _text(value) if isinstance(value, str) else value for key, value in row.items()}
+    return {key: value if not isinstance(value, str) or (value.isascii() and "\0" not in value) else _text(value)
+            for key, value in row.items()}
 
 
 def _text(value: str) -> str:
-    if value.isascii() and "\0" not in value:
-        return value
     value = value.replace("\0", "\ufffd")
     try:
         value.encode()

@@ -7,16 +7,28 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypedDict
 
+import orjson
+
 HASHING = "b1"
 """Version of the hashing, the prefix of every id: a change of `content_id` must change it."""
 
 
 def content_id(*parts: Any) -> str:
     """`b1-` and 32 hex digits of BLAKE2b over the canonical JSON of `parts` (JSON types only)."""
-    text = _JSON.encode(parts)
-    return f"{HASHING}-{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+    return f"{HASHING}-{hashlib.blake2b(_encoded(parts), digest_size=16).hexdigest()}"
 
 
+def _encoded(parts: tuple[Any, ...]) -> bytes:
+    """Canonical JSON. Of plain words, as nearly all ids are, orjson makes the same bytes in a tenth of the time."""
+    try:
+        if {*map(type, parts)} <= _WORDS:
+            return orjson.dumps(parts)
+    except orjson.JSONEncodeError:  # half a surrogate pair
+        pass
+    return _JSON.encode(parts).encode("utf-8", "surrogatepass")
+
+
+_WORDS = {str, type(None)}
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 """Made once: `json.dumps` would make one for every id, and there are millions of them."""
 

@@ -1,8 +1,12 @@
 """An id is the same everywhere and for ever, and another one as soon as something that determines the row differs."""
 
+import hashlib
+import json
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from factory.records import Candidate, Completion, Problem, Request, canonical, content_id, joint_logprobs
 
@@ -19,6 +23,12 @@ GOLDEN = [  # (row, its id): lakes out there hold these; a change needs a new `H
 @pytest.mark.parametrize(("found", "golden"), GOLDEN)
 def test_an_id_never_changes(found: str, golden: str) -> None:
     assert found == golden
+
+
+@given(st.lists(st.none() | st.text(st.characters(exclude_categories=[])), min_size=1, max_size=4))
+def test_the_quick_way_of_plain_words_gives_the_same_id(parts: list[str | None]) -> None:
+    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    assert content_id(*parts) == "b1-" + hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def test_an_id_does_not_depend_on_the_order_of_keys() -> None:
