@@ -42,12 +42,13 @@ def final_answer(response: str) -> Answer | None:
         return None
     if answer := _from_boxes(text):
         return answer
-    if _UNFINISHED_BOX.search(text):
+    if "box" in text and _UNFINISHED_BOX.search(text):
         return None
     return _from_json(text) or _from_phrase(text) or _from_bold(text) or _from_last_line(text)
 
 
 _TAG = re.compile(r"[<\[◁]/?\s*(?:think(?:ing)?|thought|reasoning)\s*[>\]▷]", re.IGNORECASE)
+_THOUGHT = ("think", "thought", "reason", "ſ", "ı", "\u0307")  # the last: what else is s or i where case is nothing
 
 
 def without_thinking(response: str) -> str:
@@ -56,6 +57,9 @@ def without_thinking(response: str) -> str:
     A `</think>` without its opening is common (the chat template wrote the opening), so everything
     before the last stray one is thinking too.
     """
+    small = response.lower()
+    if not any(word in small for word in _THOUGHT):  # in every tag is one, and a pattern takes its time
+        return response
     response = _TAG.sub(lambda tag: "</think>" if "/" in tag[0] else "<think>", response)
     kept, position = [], 0
     while (start := response.find("<think>", position)) >= 0:
@@ -190,22 +194,29 @@ def _markers(text: str) -> Iterator[re.Match[str]]:
         yield from _MARKER.finditer(text)
         return
     behind = 0
-    for word in _MARKS.finditer(small):
-        for at in (_heading(small, word), word.start() - 1, word.start()):
+    for begin, word in sorted((begin, word) for word in _MARKS for begin in _places(word, small)):
+        for at in (_heading(small, begin, word), begin - 1, begin):
             if at >= behind and (marker := _MARKER.match(text, at)):
                 yield marker
                 behind = marker.end()
                 break
 
 
-_MARKS = re.compile("answer|答案|####|option|choice")
+_MARKS = ("answer", "答案", "####", "option", "choice")
 
 
-def _heading(small: str, word: re.Match[str]) -> int:
+def _places(word: str, text: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + len(word))
+
+
+def _heading(small: str, begin: int, word: str) -> int:
     """Where a line begins that has nothing before `word` but what a heading has; -1 if it has more."""
-    if word[0] != "answer":
+    if word != "answer":
         return -1
-    at = word.start() - next((len(one) for one in ("final ", "correct ") if small.endswith(one, 0, word.start())), 0)
+    at = begin - next((len(one) for one in ("final ", "correct ") if small.endswith(one, 0, begin)), 0)
     while at > 0 and small[at - 1] in "#* ":
         at -= 1
     return at if at == 0 or small[at - 1] == "\n" else -1

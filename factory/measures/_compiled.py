@@ -38,6 +38,10 @@ _OVER = np.zeros(1 << 16, np.bool_)
 """By two bytes, how the words begin with which a text starts over (`factory.solutions`)."""
 for _two in re.findall("..", "wahoalandolei'i\xe2i wetojuvechcousmabuoksonoyehm"):
     _OVER[ord(_two[0]) << 8 | ord(_two[1])] = True
+_JOINS = np.array([int.from_bytes(word.encode(), "big") for word in "but okay ok so and now yes hmm".split()], np.uint64)
+_OPENS = np.array([int.from_bytes(word.encode()[-8:], "big") for word in (
+    "wait hold alternatively another double doublecheck let i we to just verifying checking confirming check using "
+    "maybe").split()], np.uint64)
 _INSIDE = np.array([byte < 128 and chr(byte).isalnum() for byte in range(256)], np.uint8)
 _WORD = np.array([0 if byte >= 128 else 1 if chr(byte).isalpha() else 2 * chr(byte).isdigit() for byte in range(256)],
                  np.uint8)
@@ -63,6 +67,24 @@ def _follows(folded: Bytes, at: int, behind: int, word: Bytes) -> bool:
         if folded[at + place] != word[place]:
             return False
     return True
+
+
+@compiled
+def _may_open(folded: Bytes, at: int, behind: int) -> bool:
+    """Whether a text may start over with the word at a place, or with the one behind it."""
+    word = np.uint64(0)
+    while at < behind and 97 <= folded[at] <= 122:
+        word = word << np.uint64(8) | np.uint64(folded[at])
+        at += 1
+    for one in _OPENS:
+        if word == one:
+            return True
+    for one in _JOINS:
+        if word == one:
+            while at < behind and (folded[at] == 44 or folded[at] == 46):
+                at += 1
+            return at + 2 < behind and folded[at] == 32 and _OVER[np.int64(folded[at + 1]) << 8 | folded[at + 2]]
+    return False
 
 
 @compiled
@@ -185,18 +207,19 @@ def again(said: Codes, n: int, bounds: Ints) -> tuple[Ints, Ints]:
 
 
 @compiled
-def common(wanted: Codes, said: Codes) -> int:
-    """How many of the codes `wanted`, each of which is there once, are among `said`."""
+def common(wanted: Codes, said: Codes) -> tuple[int, int]:
+    """How many different codes are `wanted`, and how many of these are among `said`."""
     bits = 4
     while 1 << bits < 4 * len(wanted):
         bits += 1
     of, state = np.empty(1 << bits, np.uint32), np.zeros(1 << bits, np.uint8)
+    different = found = 0
     for code in wanted:
         slot = np.int64(code) >> (32 - bits)
-        while state[slot]:
+        while state[slot] and of[slot] != code:
             slot = (slot + 1) & ((1 << bits) - 1)
+        different += not state[slot]
         of[slot], state[slot] = code, 1
-    found = 0
     for code in said:
         slot = np.int64(code) >> (32 - bits)
         while state[slot] and of[slot] != code:
@@ -204,7 +227,7 @@ def common(wanted: Codes, said: Codes) -> int:
         if state[slot] == 1:
             state[slot] = 2
             found += 1
-    return found
+    return different, found
 
 
 @compiled
@@ -229,7 +252,7 @@ def marks(folded: Bytes, begin: int, behind: int, values: Bytes, bounds: Ints) -
             while byte != 10 and over < min(at + 3, behind) and folded[over] == 32:
                 over += 1
             if ((byte == 10 or over > at + 1) and over + 1 < behind
-                    and _OVER[np.int64(folded[over]) << 8 | folded[over + 1]]):
+                    and _OVER[np.int64(folded[over]) << 8 | folded[over + 1]] and _may_open(folded, over, behind)):
                 overs[count, 0], overs[count, 1] = over - begin, chars + over - at - 1
                 count += 1
         bits = 0

@@ -5,8 +5,8 @@ Quicker and blunter than `verifiers.answers`, which reads one answer out: here t
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
+from factory.measures.words import by_trace
 from factory.records import Trace
 from factory.thoughts import CLOSE, OPEN, split
 
@@ -26,7 +26,7 @@ def response_of(trace: Trace) -> str:
     return _untagged(response) if tagged else response
 
 
-@lru_cache(maxsize=2)  # the measures of one trace follow each other
+@by_trace
 def _untagged(response: str) -> str:
     return split(response)[1]
 

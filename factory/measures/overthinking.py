@@ -10,7 +10,6 @@ the trace ends with. A solution is of a kind with an earlier one in which most o
 """
 
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache, reduce
 from itertools import accumulate
@@ -21,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.measures.answers import ANSWER, BOX, VALUE, boxes, response_of
-from factory.measures.words import fold, pieces_between, stretch
+from factory.measures.words import by_trace, fold, pieces_between, stretch
 from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 from factory.solutions import begins_over
 from verifiers.answers import final_answer
 from verifiers.math_equal import math_equal
-from verifiers.vocabulary import NUMBER_WORDS
+from verifiers.vocabulary import FUNCTIONS, NO_UNITS, NUMBER_WORDS, POWER_WORDS
 
 VERSION = 3
 
@@ -59,7 +58,7 @@ def efficiency(solutions: tuple[Solution, ...]) -> dict[str, float]:
             "solutions": float(len(solutions)), "distinct": float(len(new)), "first_correct": float(until)}
 
 
-@lru_cache(maxsize=4)
+@by_trace
 def _solutions(raw: str, thinking: str, response: str, reference: str) -> tuple[Solution, ...]:
     from factory.measures import _compiled
 
@@ -96,7 +95,8 @@ def _known(response: str, reference: str) -> _Known:
 
 _LONGEST = 100  # characters of an answer that is compared by mathematics: nobody stops it here when it takes long
 _WHOLE = re.compile(r"-?[1-9]\d{0,14}|0", re.ASCII)
-_SAYING = re.compile(r"[A-Za-z ,.'\"?!:;]+")
+_SAYING = re.compile(r"[A-Za-z ,.'\"?!:;]+|[A-Za-z ,'\"?:;=`$]*?(\d{1,15})[A-Za-z ,'\"?:;=`$]*\.?", re.ASCII)
+_COUNTING = NUMBER_WORDS.keys() | POWER_WORDS.keys() | FUNCTIONS | NO_UNITS | {"percent", "percentage", "pct"}
 
 
 @lru_cache(maxsize=1 << 14)
@@ -109,7 +109,8 @@ def _right(answer: str, reference: str) -> bool:
     if _WHOLE.fullmatch(reference):  # most are, and there is nothing to work out
         if _WHOLE.fullmatch(answer):
             return answer == reference
-        if _SAYING.fullmatch(answer) and NUMBER_WORDS.keys().isdisjoint(re.findall("[a-z]+", answer.lower())):
+        said = _SAYING.fullmatch(answer)
+        if said and (said[1] is None or int(said[1]) != abs(int(reference))) and _COUNTING.isdisjoint(re.findall("[a-z]+", answer.lower())):
             return False
     return math_equal(rf"\boxed{{{answer}}}", reference).status == "correct"
 
@@ -126,40 +127,23 @@ def _parts(text: str, folded: NDArray[np.uint8], begin: int, behind: int, known:
     """
     from factory.measures import _compiled
 
-    overs, marks = _compiled.marks(folded, begin, behind, known.folded, known.bounds)
-    borders = _Borders(text, *overs.T.tolist())
-    bits, places = marks.T.tolist()
+    overs, stated = _compiled.marks(folded, begin, behind, known.folded, known.bounds)
+    marks = stated.tolist()
+    borders = [(0, 0), *(over for over in overs.tolist() if begins_over(text, over[1])), (0, len(text))]
     found: list[tuple[int, str]] = []
-    mark = 0
-    while mark < len(places):
-        start, (byte, end) = borders.before(places[mark]), borders.behind(places[mark])
-        first, mark = mark, bisect_left(places, end, mark)
-        if answer := _stated(text[start:end], reduce(or_, bits[first:mark]), known.values):
+    mark = border = 0
+    while mark < len(marks):
+        while borders[border + 1][1] <= marks[mark][1]:
+            border += 1
+        (_, start), (byte, end) = borders[border:border + 2]
+        first = mark
+        while mark < len(marks) and marks[mark][1] < end:
+            mark += 1
+        if answer := _stated(text, start, end, marks[first:mark], known.values):
             found.append((begin + byte, answer))
     if not found:
         return [(behind, "")] if text.strip() else []
     return [*found[:-1], (behind, found[-1][1])]
-
-
-class _Borders:
-    """Where a text starts over, of the places (in bytes and characters) where it may: each is looked at when asked."""
-
-    def __init__(self, text: str, at_bytes: list[int], at: list[int]) -> None:
-        self._text, self._bytes, self._at = text, at_bytes, at
-
-    def before(self, place: int) -> int:
-        """The last one up to a place; 0 if there is none."""
-        for index in range(bisect_right(self._at, place) - 1, -1, -1):
-            if begins_over(self._text, self._at[index]):
-                return self._at[index]
-        return 0
-
-    def behind(self, place: int) -> tuple[int, int]:
-        """The next one behind a place, in bytes and in characters; the text's end if there is none."""
-        for index in range(bisect_right(self._at, place), len(self._at)):
-            if begins_over(self._text, self._at[index]):
-                return self._bytes[index], self._at[index]
-        return 0, len(self._text)
 
 
 _SAID = re.compile(r"\banswer(?:\ is|\ should\ be|\ would\ be|\ must\ be|\s*[:=])\s*:?\s*([^\n]{1,200})", re.IGNORECASE)
@@ -169,23 +153,38 @@ _LEADS = re.compile(
     re.IGNORECASE)
 
 
-def _stated(part: str, bits: int, known: Sequence[str]) -> str:
-    """The answer that a part comes to, in which `_compiled.marks` saw what the `bits` say; empty when to none."""
-    if bits & BOX and (boxed := boxes(part)):
+def _stated(text: str, start: int, end: int, marks: Sequence[Sequence[int]], known: Sequence[str]) -> str:
+    """The answer that a part of the text comes to, in which `_compiled.marks` saw these bits at these places; empty
+    when to none."""
+    bits = reduce(or_, [bits for bits, _ in marks])
+    if bits & BOX and (boxed := boxes(text[start:end])):
         return boxed[-1]
-    if bits & ANSWER and (said := _SAID.findall(part)):
-        return _plain(_ENDS.split(said[-1], maxsplit=1)[0])
-    return next((value for bit, value in enumerate(known) if bits & VALUE << bit and _concludes(part, value)), "")
+    if bits & ANSWER and (said := _said(text, end, [at for bits, at in marks if bits & ANSWER])):
+        return _plain(_ENDS.split(said, maxsplit=1)[0])
+    for number, value in enumerate(known):
+        if bits & VALUE << number:
+            for has, at in reversed(marks):
+                if has & VALUE << number and _concludes(text, start, end, value, at):
+                    return value
+    return ""
 
 
-def _concludes(part: str, value: str) -> bool:
-    """Whether a sentence of `part` comes to `value`: "so that is 448", "272 + 176 = 448"."""
-    at = len(part)
-    while (at := part.rfind(value, 0, at)) >= 0:
-        around = part[at - 1:at] + part[at + len(value):at + len(value) + 1]
-        if not any(map(str.isalnum, around)) and _LEADS.search(part, max(0, at - 60), at):
-            return True
-    return False
+def _said(text: str, end: int, places: Sequence[int]) -> str:
+    """What is said last to be the answer, up to `end`; where it speaks of an answer itself, that is part of it."""
+    said, behind = "", 0
+    for at in places:
+        if at >= behind and (found := _SAID.match(text, at, end)):
+            said, behind = found[1], found.end()
+    return said
+
+
+def _concludes(text: str, start: int, end: int, value: str, at: int) -> bool:
+    """Whether a sentence between two places comes to `value` at a third: "so that is 448", "272 + 176 = 448"."""
+    behind = at + len(value)
+    if not text.startswith(value, at, end):
+        return False
+    around = text[max(at - 1, start):at] + text[behind:min(behind + 1, end)]
+    return not any(map(str.isalnum, around)) and bool(_LEADS.search(text, max(start, at - 60), at))
 
 
 def _plain(text: str) -> str:

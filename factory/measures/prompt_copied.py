@@ -4,11 +4,7 @@ Overlap in grams of words as in the decontamination of GPT-3 (Brown et al. 2020,
 its own prompt: a teacher that recites the question wastes tokens, and a base model that goes on with it says nothing.
 """
 
-from functools import lru_cache
-
-import numpy as np
-
-from factory.measures.words import Codes, grams
+from factory.measures.words import grams
 from factory.measures.words import prepare as prepare
 from factory.records import Problem, Trace
 
@@ -21,11 +17,5 @@ def prompt_copied(problem: Problem, trace: Trace, *, n: int = 8) -> float:
         raise ValueError(f"prompt_copied needs n of 1 or more, not {n}")
     from factory.measures import _compiled
 
-    asked, said = _asked(problem.prompt, n), grams(trace.completion.raw, n)
-    return _compiled.common(asked, said) / len(asked) if len(asked) else 0.0
-
-
-@lru_cache(maxsize=2048)  # the traces of one problem
-def _asked(prompt: str, n: int) -> Codes:
-    """The prompt's grams, each once."""
-    return np.unique(grams(prompt, n))
+    different, copied = _compiled.common(grams(problem.prompt, n), grams(trace.completion.raw, n))
+    return copied / different if different else 0.0

@@ -9,10 +9,10 @@ Pieces and grams are known by 32-bit codes: of a text of 100,000 pieces about on
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Places = NDArray[np.int32]
 Codes = NDArray[np.uint32]
+F = TypeVar("F", bound=Callable[..., Any])
 
 _FOLD = bytes(range(256)).lower()  # half of what `lower` takes
 
@@ -112,22 +113,35 @@ class Again(NamedTuple):
 
 
 _prepared: dict[str, tuple[Reading, int]] = {}
+_by_trace: list[Any] = []
+
+
+def by_trace(function: F) -> F:
+    """A function of a trace's texts that several measures ask: what it says is kept until other texts are prepared."""
+    kept = lru_cache(maxsize=512)(function)
+    _by_trace.append(kept)
+    return cast(F, kept)
 
 
 def prepare(texts: Sequence[str]) -> None:
     """Read texts together whose measures will be asked for next; 100,000 characters or so, which stay in the cache."""
     reading = Reading(texts)
+    for kept in _by_trace:
+        kept.cache_clear()
     _prepared.clear()
     _prepared.update((text, (reading, index)) for index, text in enumerate(texts))
 
 
-@lru_cache(maxsize=2)  # the measures of one trace follow each other, and each would do the same again
 def read(text: str) -> tuple[Reading, int]:
     """Where `text` was read: the reading, and its number there."""
-    return _prepared.get(text) or (Reading([text]), 0)
+    return _prepared.get(text) or _alone(text)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # several measures are asked about it
+def _alone(text: str) -> tuple[Reading, int]:
+    return Reading([text]), 0
+
+
 def encoded(text: str) -> bytes:
     reading, index = _prepared.get(text, (None, 0))
     return reading.encoded[index] if reading else text.encode("utf-8", "surrogatepass")

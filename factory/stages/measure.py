@@ -2,13 +2,15 @@
 
 A measure's parameters and version are part of the row's id, so a changed parameter computes anew and old values stay
 (a model among them counts by its digest, wherever it lies).
-All measures are asked about one trace before the next trace is: they share much of what they read out of it. A module
-of measures may have `prepare(texts)`, which is called with the prompts and raw texts of the traces that come next, and
+All measures are asked about one batch of traces before the next batch is: they share much of what they read out of it,
+and each is quicker while nothing else has the processor's caches. A module of measures may have `prepare(texts)`, which is called with the prompts and raw texts of the traces that come next, and
 `run_ahead(pairs, **params)`, which is called once with all that it will be asked about: what it does takes long.
 """
 
+import gc
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from factory import plugins
@@ -69,15 +71,24 @@ def measured(pairs: Sequence[Pair], measures: Sequence[Plugin], there: Mapping[K
     asked = [_Asked(spec, there.get(key(spec), ())) for spec in measures]
     for one in asked:
         one.run_ahead(pairs)
-    for batch in _prepared(pairs, measures):
-        for problem, trace in batch:
-            of = trace.id
+    with _old_kept():
+        for batch in _prepared(pairs, measures):
+            named = [(trace.id, problem, trace) for problem, trace in batch]
             for one in asked:
-                if of not in one.there:
-                    one.ask(of, problem, trace)
+                one.ask(named)
     for one in asked:
         one.report()
     return {key(one.spec): one.values for one in asked}
+
+
+@contextmanager
+def _old_kept() -> Iterator[None]:
+    """What is in memory now, all the traces, is not searched for garbage again and again."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _prepared(pairs: Sequence[Pair], measures: Sequence[Plugin]) -> Iterator[Sequence[Pair]]:
@@ -109,14 +120,18 @@ class _Asked:
         if ahead and (owed := [(problem, trace) for problem, trace in pairs if trace.id not in self.there]):
             ahead(owed, **self.spec.params)
 
-    def ask(self, of: str, problem: Problem, trace: Trace) -> None:
-        try:
-            self.values[of] = value = float(self._function(problem, trace))
-            if value != value:
-                raise ValueError("it gave NaN, which is not a value")
-        except Exception as error:  # a measure is anybody's code: one trace must not stop the others
-            self.values[of] = None
-            self._faults.append(f"{type(error).__name__}: {error}")
+    def ask(self, named: Iterable[tuple[str, Problem, Trace]]) -> None:
+        function, values, there = self._function, self.values, self.there
+        for of, problem, trace in named:
+            if of in there:
+                continue
+            try:
+                values[of] = value = float(function(problem, trace))
+                if value != value:
+                    raise ValueError("it gave NaN, which is not a value")
+            except Exception as error:  # a measure is anybody's code: one trace must not stop the others
+                values[of] = None
+                self._faults.append(f"{type(error).__name__}: {error}")
 
     def report(self) -> None:
         name = self.spec.plugin
