@@ -48,7 +48,6 @@ def final_answer(response: str) -> Answer | None:
 
 
 _TAG = re.compile(r"[<\[◁]/?\s*(?:think(?:ing)?|thought|reasoning)\s*[>\]▷]", re.IGNORECASE)
-_THOUGHT = ("think", "thought", "reason", "ſ", "ı", "\u0307")  # the last: what else is s or i where case is nothing
 
 
 def without_thinking(response: str) -> str:
@@ -57,8 +56,7 @@ def without_thinking(response: str) -> str:
     A `</think>` without its opening is common (the chat template wrote the opening), so everything
     before the last stray one is thinking too.
     """
-    small = response.lower()
-    if not any(word in small for word in _THOUGHT):  # in every tag is one, and a pattern takes its time
+    if not _may_have_tags(response):
         return response
     response = _TAG.sub(lambda tag: "</think>" if "/" in tag[0] else "<think>", response)
     kept, position = [], 0
@@ -72,6 +70,21 @@ def without_thinking(response: str) -> str:
     return "".join(kept).rpartition("</think>")[2]
 
 
+def _may_have_tags(text: str) -> bool:
+    """Whether there is a word of a tag behind a bracket: quicker than a look at every bracket."""
+    small = text.lower()
+    if len(small) != len(text) or "ſ" in small or "ı" in small:  # other letters that are i and s where case is nothing
+        return True
+    return any(_behind_bracket(small, at) for word in ("think", "thought", "reasoning") for at in _places(word, small))
+
+
+def _behind_bracket(text: str, at: int) -> bool:
+    at -= 1
+    while at > 0 and text[at].isspace():
+        at -= 1
+    return at >= 0 and text[at] in "<[◁/"
+
+
 class _Box(NamedTuple):
     start: int
     end: int
@@ -80,6 +93,7 @@ class _Box(NamedTuple):
 
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _UNFINISHED_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\boxed\s*([-+]?\w[\w.,/]*)")
 
 
@@ -92,6 +106,36 @@ def boxes(text: str) -> list[str]:
 
 
 def _boxes(text: str) -> list[_Box]:
+    found: list[_Box] = []
+    for box in _UNFINISHED_BOX.finditer(text) if "box" in text else ():
+        if (found and box.start() < found[-1].end) or _escaped(text, box.start()):
+            continue
+        if (end := _closing(text, box.end())) < 0:
+            return _some_closed(text)
+        found.append(_Box(box.start(), end + 1, _unwrapped(text[box.end() : end].strip())))
+    return found
+
+
+def _escaped(text: str, at: int) -> bool:
+    r"""Whether the backslash at a place belongs to one before it: a new line `\\`, and then "boxed"."""
+    begin = at
+    while begin and text[begin - 1] == "\\":
+        begin -= 1
+    return (at - begin) % 2 == 1
+
+
+def _closing(text: str, at: int) -> int:
+    """Where the brace closes that opened before a place; -1 if it does not."""
+    depth = 1
+    for token in _BRACE.finditer(text, at):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if not depth:
+            return token.start()
+    return -1
+
+
+def _some_closed(text: str) -> list[_Box]:
+    """The boxes of a text in which one is never closed, in one pass: many may be."""
     first = min((at for at in (text.find(r"\boxed"), text.find(r"\fbox")) if at >= 0), default=len(text))
     open_at: list[tuple[int, int] | None] = []  # (start, inside) of a box, None for a brace
     found: list[_Box] = []
@@ -194,7 +238,7 @@ def _markers(text: str) -> Iterator[re.Match[str]]:
         yield from _MARKER.finditer(text)
         return
     behind = 0
-    for begin, word in sorted((begin, word) for word in _MARKS for begin in _places(word, small)):
+    for begin, word in sorted((at, mark) for mark in _MARKS for at in _places(mark, small)):
         for at in (_heading(small, begin, word), begin - 1, begin):
             if at >= behind and (marker := _MARKER.match(text, at)):
                 yield marker
@@ -240,7 +284,8 @@ _DISPLAY_AT_END = re.compile(r"(?:\\\[|\$\$)((?:(?!\\\[|\$\$).)+)(?:\\\]|\$\$)[.
 
 def _from_last_line(text: str) -> Answer:
     """The last line, or the display formula that ends there when it spans several lines."""
-    if display := _DISPLAY_AT_END.search(text[-_LONGEST:]):
+    end = text[-_LONGEST:]
+    if ("\\]" in end or "$$" in end) and (display := _DISPLAY_AT_END.search(end)):
         return Answer(display[1].strip(), "line")
     line = text.splitlines()[-1].partition("I hope it is correct")[0].strip()
     return Answer(_formula(line) or line, "line")

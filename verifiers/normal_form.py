@@ -27,17 +27,31 @@ _ONE_LETTER = re.compile(
 )
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[a-zA-Z{}])")
 
+# What matches also where there is no backslash.
+_WITHOUT_BACKSLASH = (
+    _SEPARATED := r"(?<=\d)(?:\{,\}|,\\!)(?=\d{3})",
+    _QUOTED := r"(?<=[\[,\s])(['\"])([^'\"\[\],]*)\1(?=[\],])",
+    _SPACED := r"(?<!\\)\\[,;:! ]|~|\\q?quad",
+    _STARS := r"\*\*",
+    _ROOT := r"(?<!\\)sqrt\s*\(([^()]*)\)",
+    _PI := r"(?<!\\)\bpi\b",
+    _BARE := r"(?<![\\a-zA-Z])[dt]?(frac|sqrt)(?=\{)",
+    _PERCENT := r"\\%|(?<=\d)\s*(?:percent(?:age)?|pct)\b",
+    _MONEY := r"\\\$|\$|[€£¥₱₹₩₽฿]",
+    _INDEX := r"([_^])\{([^{}\\])\}",
+)
+
 # In this order: a later rule may rely on an earlier one.
 _REWRITES = [
-    (re.compile(pattern), replacement)
+    (re.compile(pattern), replacement, pattern not in _WITHOUT_BACKSLASH)
     for pattern, replacement in [
         (r"\\(?:[dt]|c)frac(?![a-z])", r"\\frac"),
         (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits|mathstrut|normalsize)(?![a-z])", ""),
         (r"\\(?:color|textcolor)\{\w+\}|\\boxed\s+", ""),
-        (r"(?<=\d)(?:\{,\}|,\\!)(?=\d{3})", ""),
-        (r"(?<=[\[,\s])(['\"])([^'\"\[\],]*)\1(?=[\],])", r"\2"),
+        (_SEPARATED, ""),
+        (_QUOTED, r"\2"),
         (r"(?<=\d)\\,(?=\d{3}(?!\d))", ""),
-        (r"(?<!\\)\\[,;:! ]|~|\\q?quad", " "),
+        (_SPACED, " "),
         (
             r"\\(?:text|textnormal|textbf|textit|mbox|mathrm|mathbf|mathit|operatorname|bold|bf|rm|hbox)"
             r"\s*\{([^{}]*)\}",
@@ -49,20 +63,20 @@ _REWRITES = [
         (r"\\(?:varnothing|empty)(?![a-z])", r"\\emptyset"),
         (r"\\lbrace(?![a-z])", r"\\{"),
         (r"\\rbrace(?![a-z])", r"\\}"),
-        (r"\*\*", "^"),
+        (_STARS, "^"),
         (r"\\degree(?![a-z])", r"^\\circ"),
         (r"((?:sin|cos|tan|cot|sec|csc)\s*\(?)\s*(\d+)\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)", r"\1\\frac{\2\\pi}{180}"),
         (r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)(?:\s*[CF]\b)?", ""),
-        (r"(?<!\\)sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"(?<!\\)\bpi\b", r"\\pi"),
-        (r"(?<![\\a-zA-Z])[dt]?(frac|sqrt)(?=\{)", r"\\\1"),
-        (r"\\%|(?<=\d)\s*(?:percent(?:age)?|pct)\b", "%"),
-        (r"\\\$|\$|[€£¥₱₹₩₽฿]", ""),
+        (_ROOT, r"\\sqrt{\1}"),
+        (_PI, r"\\pi"),
+        (_BARE, r"\\\1"),
+        (_PERCENT, "%"),
+        (_MONEY, ""),
         (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
         (r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{"),
         (r"\\frac\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
         (r"\\sqrt\s*(\w)", r"\\sqrt{\1}"),
-        (r"([_^])\{([^{}\\])\}", r"\1\2"),
+        (_INDEX, r"\1\2"),
         (r"(\\(?:begin|end))\s*\{[bp]?matrix\}", r"\1{pmatrix}"),
     ]
 ]
@@ -88,8 +102,9 @@ def _undressed(text: str) -> str:
     if r"\begin" not in text:  # where a row ends
         text = _ESCAPED_TWICE.sub(r"\\", text)
     text = _ONE_LETTER.sub(lambda unit: f" {ONE_LETTER_UNITS[unit[1]]}{unit[2]}", text)
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
+    for pattern, replacement, escaped in _REWRITES:
+        if not escaped or "\\" in text:
+            text = pattern.sub(replacement, text)
     return re.sub(r"(?<!\\)\\[()\[\]]", "", text)
 
 

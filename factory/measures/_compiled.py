@@ -38,17 +38,21 @@ _OVER = np.zeros(1 << 16, np.bool_)
 """By two bytes, how the words begin with which a text starts over (`factory.solutions`)."""
 for _two in re.findall("..", "wahoalandolei'i\xe2i wetojuvechcousmabuoksonoyehm"):
     _OVER[ord(_two[0]) << 8 | ord(_two[1])] = True
-_JOINS = np.array([int.from_bytes(word.encode(), "big") for word in "but okay ok so and now yes hmm".split()], np.uint64)
-_OPENS = np.array([int.from_bytes(word.encode()[-8:], "big") for word in (
-    "wait hold alternatively another double doublecheck let i we to just verifying checking confirming check using "
-    "maybe").split()], np.uint64)
+_JOINS, _OPENS = (np.array([int.from_bytes(word[-8:], "big") for word in words.split()], np.uint64) for words in (
+    b"but okay ok so and now yes hmm",
+    b"wait hold alternatively another double doublecheck let i we to just verifying checking confirming check using "
+    b"maybe"))
+"""The last eight letters of the first words with which a text starts over: those that others follow, and the others."""
 _INSIDE = np.array([byte < 128 and chr(byte).isalnum() for byte in range(256)], np.uint8)
 _WORD = np.array([0 if byte >= 128 else 1 if chr(byte).isalpha() else 2 * chr(byte).isdigit() for byte in range(256)],
                  np.uint8)
-_NEAR = 240  # bytes of 60 characters
+_NEAR = 60  # characters
 LEADS = ("so", "therefore", "thus", "hence", "total", "give", "gives", "is", "are", "equal", "equals", "make", "makes",
          "get", "leave", "leaves", "be", "has", "have")
-_LEADS = np.array([int.from_bytes(word.encode()[:8], "little") for word in LEADS], np.uint64)
+_LEADS = np.zeros(1024, np.uint64)
+"""Each where its code is looked for; no two of them want the same place."""
+for _lead in (int.from_bytes(word.encode()[:8], "little") for word in LEADS):
+    _LEADS[(_lead * int(_MIX) & (1 << 64) - 1) >> int(_UPPER) & 1023] = _lead
 
 
 def compiled(function: F) -> F:
@@ -90,22 +94,21 @@ def _may_open(folded: Bytes, at: int, behind: int) -> bool:
 @compiled
 def _led(folded: Bytes, begin: int, at: int) -> bool:
     """Whether "=" or one of `LEADS` stands before a place, in its sentence and not far."""
-    place, word, size = at - 1, np.uint64(0), 0
+    place, word, size, chars = at - 1, np.uint64(0), 0, 0
     while place >= begin - 1:
         byte = folded[place] if place >= begin else np.uint8(10)
         if 97 <= byte <= 122:
             word = word << np.uint64(8) | np.uint64(byte)
             size += 1
         else:
-            if 0 < size < 10:
-                for lead in _LEADS:
-                    if word == lead:
-                        return True
+            if 0 < size < 10 and _LEADS[np.int64(word * _MIX >> _UPPER) & 1023] == word:
+                return True
             if byte == 61:
                 return True
-            if byte == 46 or byte == 10 or at - place > _NEAR:
+            if byte == 46 or byte == 10 or chars > _NEAR:
                 return False
             word, size = np.uint64(0), 0
+        chars += (byte & 0xC0) != 0x80
         place -= 1
     return False
 

@@ -110,7 +110,8 @@ def _right(answer: str, reference: str) -> bool:
         if _WHOLE.fullmatch(answer):
             return answer == reference
         said = _SAYING.fullmatch(answer)
-        if said and (said[1] is None or int(said[1]) != abs(int(reference))) and _COUNTING.isdisjoint(re.findall("[a-z]+", answer.lower())):
+        other = said and (said[1] is None or int(said[1]) != abs(int(reference)))
+        if other and _COUNTING.isdisjoint(re.findall("[a-z]+", answer.lower())):
             return False
     return math_equal(rf"\boxed{{{answer}}}", reference).status == "correct"
 
@@ -129,7 +130,8 @@ def _parts(text: str, folded: NDArray[np.uint8], begin: int, behind: int, known:
 
     overs, stated = _compiled.marks(folded, begin, behind, known.folded, known.bounds)
     marks = stated.tolist()
-    borders = [(0, 0), *(over for over in overs.tolist() if begins_over(text, over[1])), (0, len(text))]
+    real = [over for over in overs.tolist() if begins_over(text, over[1])] if marks else []
+    borders = [(0, 0), *real, (0, len(text))]
     found: list[tuple[int, str]] = []
     mark = border = 0
     while mark < len(marks):

@@ -168,8 +168,10 @@ def stretch(whole: str, part: str) -> tuple[Reading, int, int]:
     if at < 0 or not whole.startswith(part, at):
         whole, at = part, 0
     reading, index = read(whole)
-    begin = reading.places[index] + _bytes(whole[:at])
-    return reading, begin, begin + _bytes(part)
+    begin, behind = reading.places[index], reading.places[index + 1] - 1
+    if behind - begin == len(whole):  # each character is a byte
+        return reading, begin + at, begin + at + len(part)
+    return reading, begin + _bytes(whole[:at]), behind - _bytes(whole[at + len(part):])
 
 
 def pieces_between(reading: Reading, places: Sequence[int]) -> list[int]:

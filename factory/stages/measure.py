@@ -3,8 +3,9 @@
 A measure's parameters and version are part of the row's id, so a changed parameter computes anew and old values stay
 (a model among them counts by its digest, wherever it lies).
 All measures are asked about one batch of traces before the next batch is: they share much of what they read out of it,
-and each is quicker while nothing else has the processor's caches. A module of measures may have `prepare(texts)`, which is called with the prompts and raw texts of the traces that come next, and
-`run_ahead(pairs, **params)`, which is called once with all that it will be asked about: what it does takes long.
+and each is quicker while nothing else has the processor's caches. A module of measures may have `prepare(texts)`, which
+is called with the prompts and raw texts of the traces that come next, and `run_ahead(pairs, **params)`, which is called
+once with all that it will be asked about: what it does takes long.
 """
 
 import gc

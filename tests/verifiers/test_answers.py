@@ -117,3 +117,18 @@ def test_boxes_come_in_order() -> None:
         "2",
         "3",
     ]
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    (r"\\boxed{1}", []), (r"\\\boxed{1}", ["1"]), (r"\boxed{1 and \boxed{2}", ["2"]), (r"\boxed{1\}", []),
+    (r"\boxed{\{1\}} } { \fbox {2}", [r"\{1\}", "2"]), (r"a \} \boxed{\text{x}y}", [r"\text{x}y"]),
+    (r"{\boxed{1}", ["1"]), (r"\boxed{a\boxed{2}b}", [r"a\boxed{2}b"]),
+])
+def test_boxes_are_those_that_close_and_no_new_line_begins(text: str, found: list[str]) -> None:
+    assert boxes(text) == found
+
+
+@pytest.mark.parametrize("tag", ["<THINK>", "[ thinking ]", "◁think▷", "< thought >", "<reaſoning>", "<thİnk>",
+                                 "<\nthink>"])
+def test_a_tag_is_found_however_it_is_written(tag: str) -> None:
+    assert without_thinking(f"I think 1.{tag}2{tag[0]}/{tag[1:]}3") == "I think 1.3"

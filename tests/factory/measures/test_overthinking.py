@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from factory.measures._compiled import LEADS
 from factory.measures.overthinking import Solution, _right, efficiency, overthinking
 from factory.records import Completion, Problem, Request, Trace
 from factory.solutions import starts_over
@@ -143,3 +144,31 @@ def test_a_long_answer_is_compared_by_its_letters_alone(answer: str, monkeypatch
     monkeypatch.setattr("factory.measures.overthinking.math_equal", never)
     assert figures(rf"<think>It is \boxed{{{answer}}}.</think>x", reference=answer)["outcome"] == 1
     assert figures(rf"<think>It is \boxed{{{answer}}}.</think>x", reference="y" * 101)["outcome"] == 0
+
+
+@pytest.mark.parametrize("join", ["", "But ", "okay, ", "OK., ", "So, but ", "And ", "now ", "Yes, ", "Hmm, ",
+                                  "so so "])
+@pytest.mark.parametrize("opening", [
+    "wait", "hold on", "Alternatively", "another way", "double-check", "double check", "let me just re-check",
+    "let's try", "let’s verify", "I'll confirm", "I’ll solve", "i can do it", "I want to think", "we could cross-check",
+    "to verify",
+    "to make sure", "just checking", "verifying", "confirming", "check", "using a different",
+    "maybe I"])
+def test_whatever_starts_a_text_over_ends_a_solution(join: str, opening: str) -> None:
+    text = rf"It is \boxed{{5}}. {join}{opening} it is \boxed{{6}}."
+    assert starts_over(text) and figures(f"<think>{text}</think>5")["solutions"] == 2
+
+
+@pytest.mark.parametrize("lead", LEADS)
+def test_a_sentence_comes_to_an_answer_by_each_of_the_words_for_it(lead: str) -> None:
+    first = figures(f"<think>Here it {lead} now 5. Wait, and nothing more.</think>\\boxed{{5}}")["first_correct"]
+    assert first > 0 and not figures("<think>Here it was now 5. Wait, no.</think>\\boxed{5}")["first_correct"]
+
+
+@pytest.mark.parametrize("reference", ["0", "1", "5", "-5", "6", "12", "1000", "20"])
+def test_what_says_one_number_is_compared_as_math_equal_would(reference: str) -> None:
+    said = ["x = 5", "x = 12", '"answer": "5"', "5.", "12 apples", "the total is 20", "20 dollars", "sqrt 25", "1e3",
+            "log 1000", "1E3", "12th", "negative 5", "minus 5", "5!", "3!", "100 percent", "2 thousand", "1 dozen",
+            "half of 12", "twice 6", "5 squared", "007", "05", "$20", "Ann has 6", "6 or 5", "2 3", "5;", "n=5", "f 5",
+            "x5", "2 times 6"]
+    assert all(_right(a, reference) == (math_equal(rf"\boxed{{{a}}}", reference).status == "correct") for a in said)

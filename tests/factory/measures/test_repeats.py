@@ -16,7 +16,7 @@ from factory.measures.reflection import reflection
 from factory.measures.repeated_line import repeated_line
 from factory.measures.repetition import repetition
 from factory.measures.verification import verification
-from factory.measures.words import Spotter, grams, prepare, read, split
+from factory.measures.words import Spotter, _alone, grams, prepare, split
 from factory.records import Completion, Problem, Request, Trace
 
 PROBLEM = Problem("1+1?", "2")
@@ -152,7 +152,7 @@ def test_a_text_that_was_read_with_others_gives_what_it_gives_alone(measure: Cal
     alone = [measure(problem, trace(text)) for text in MIXED]
     prepare([*MIXED, problem.prompt])
     split.cache_clear()
-    read.cache_clear()
+    _alone.cache_clear()
     assert [measure(problem, trace(text)) for text in MIXED] == alone
     prepare([])
 
@@ -161,7 +161,7 @@ def test_codes_and_grams_do_not_reach_into_the_next_text() -> None:
     alone = [(split(text).codes.tolist(), grams(text, 3).tolist(), split(text).blank_separated) for text in MIXED]
     prepare(MIXED[::-1])
     split.cache_clear()
-    read.cache_clear()
+    _alone.cache_clear()
     assert [(split(text).codes.tolist(), grams(text, 3).tolist(), split(text).blank_separated)
             for text in MIXED] == alone
     prepare([])
