@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.measures [DIR] [--tokenizer FOLDER]
 
-DIR holds traces/*.jsonl.gz. What is timed is the stage's own `measured`: every measure about one trace before the next
-trace, short traces prepared together, each number with its id as a row of `measurements`. CPU time counts, since it is
+DIR holds traces/*.jsonl.gz. What is timed is the stage's own `measured`: every measure about one batch before the next
+batch, which was prepared together, each number with its id as a row of `measurements`. CPU time counts, since it is
 the machine's other work that the clock shows; the best of three passes, for the same reason. Twice: with every measure,
 and without the two that do more than read, `overthinking` (which compares answers by mathematics) and `token_length`
 (which runs a tokenizer: by default one in the form of Qwen's, made here). Beside it the whole stage, out of a lake and
