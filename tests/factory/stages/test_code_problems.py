@@ -71,7 +71,7 @@ def test_rows_that_were_judged_without_a_sandbox_do_not_leave(make_run: Make, pr
 def test_verdicts_of_an_older_lake_have_no_detail(lake: Lake) -> None:
     row = verify.row({"id": "t", "verifier": "exact_match"}, Verdict("correct"))
     lake.append("verdicts", [row])
-    [part] = (lake.folder / "tables" / "verdicts").glob("part-*[!a].parquet")
+    [part] = (lake.folder / "tables" / "verdicts").glob("part-*[!m]?.parquet")
     pq.write_table(pq.read_table(part).drop_columns(["detail"]), part)
     again = Lake(lake.folder)
     again.append("verdicts", [{**row, "id": content_id("another"), "detail": "{}"}])
