@@ -88,9 +88,9 @@ def data(seeds: int, count: int) -> None:
         asked = world.problems("test", count, 200 + seed, EASY)
         for arm in ARMS:
             model = student_of(arm, seed)
-            for found, n, heat in ((greedy, 1, 0.0), (sampled, 1, 0.8)):
+            for found, heat in ((greedy, 0.0), (sampled, 0.8)):
                 found[arm].append(world.shares(world.sampled(
-                    f"data/{seed}/{arm.replace(' ', '_')}/{n}", model, asked, n, heat, seed)))
+                    f"data/{seed}/{arm.replace(' ', '_')}/{heat}", model, asked, 1, heat, seed)))
     print("| trained on | greedy pass@1 | against unfiltered | pass@1 at T 0.8 | against unfiltered |\n"
           "|---|---|---|---|---|")
     for arm in ARMS:
