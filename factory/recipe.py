@@ -427,9 +427,8 @@ class Tasks(Strict):
 class Recipe(Strict):
     """The whole recipe. `rules` are named lines of SQL over one trace's columns and measures; `forbid_licences` are
     names of `terms.AGAINST`, or regular expressions (any case), of licences and terms whose rows must not leave by `cot
-    export`; `teacher_terms` are
-    those of what the teacher writes ("": what `factory.terms` knows); `round` is the number that its traces are noted
-    under, set by `cot rounds run`."""
+    export`; `teacher_terms` are those of what the teacher writes ("": what `factory.terms` knows); `round` is the
+    number that its traces are noted under, set by `cot rounds run`."""
 
     name: str = Field(pattern=NAME)
     problems: list[Plugin] = Field(min_length=1)
