@@ -48,10 +48,10 @@ KS = (1, 2, 4, 8, 16, 32, 64)
 
 # -- data: what filtering is worth -----------------------------------------------------------------------------------
 
-HOT = 1.5
-"""A temperature at which the teacher gets a quarter of the easy ones wrong."""
-EPOCH, STEPS_TOKENS = 40_000, 160_000
-"""Tokens of each dataset, where there are so many; tokens that each student is trained on."""
+LEVELS = (1, 2, 3, 4)
+ASKED, EPOCH, STEPS_TOKENS = 3000, 200_000, 800_000
+"""Problems the teacher is asked; tokens of each dataset; tokens that each student is trained on. With a fifth of them
+the students hardly leave the base's 8 %, and nothing can be told apart."""
 
 ARMS: dict[str, Callable[[str], bool]] = {
     "verified": lambda status: status == "correct", "unfiltered": lambda status: True,
@@ -59,9 +59,9 @@ ARMS: dict[str, Callable[[str], bool]] = {
 
 
 def teacher_samples(seed: int) -> tuple[list[Problem], Answers]:
-    """Hot ones, of which a quarter is wrong."""
-    asked = world.problems("train", 512, 100 + seed, EASY)
-    return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, HOT, seed)
+    """As in the demo; a third is wrong."""
+    asked = world.problems("train", ASKED, 100 + seed, LEVELS)
+    return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 0.8, seed)
 
 
 def student_of(arm: str, seed: int) -> Path:
@@ -85,12 +85,12 @@ def data(seeds: int, count: int) -> None:
     print(f"\n### Verified, unfiltered and wrong traces, {seeds} seeds × {count} fresh problems\n")
     greedy, sampled = ({arm: [] for arm in ARMS} for _ in range(2))
     for seed in range(seeds):
-        asked = world.problems("test", count, 200 + seed, EASY)
+        asked = world.problems("test", count, 200 + seed, LEVELS)
         for arm in ARMS:
             model = student_of(arm, seed)
-            for found, heat in ((greedy, 0.0), (sampled, 0.8)):
+            for found, heat, samples in ((greedy, 0.0, 1), (sampled, 0.8, 4)):
                 found[arm].append(world.shares(world.sampled(
-                    f"data/{seed}/{arm.replace(' ', '_')}/{heat}", model, asked, 1, heat, seed)))
+                    f"data/{seed}/{arm.replace(' ', '_')}/{heat}", model, asked, samples, heat, seed)))
     print("| trained on | greedy pass@1 | against unfiltered | pass@1 at T 0.8 | against unfiltered |\n"
           "|---|---|---|---|---|")
     for arm in ARMS:
@@ -303,6 +303,9 @@ def length(seeds: int, count: int) -> None:
 
 
 # -- grpo: the verifier as the reward --------------------------------------------------------------------------------
+
+HOT = 1.5
+"""A temperature at which the teacher gets a quarter of the easy ones wrong."""
 
 
 def reinforced(seeds: int, count: int) -> None:

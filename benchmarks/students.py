@@ -4,8 +4,8 @@
 
 Each seed is one round of the demo's recipe: other seeds of the trainers, other problems for the student's own traces,
 other development problems, and as many other test problems, asked greedily. The teacher's traces are the same. The
-student writes half as many traces again as in the demo, which has ten minutes in all: what DPO brings is a matter of
-how many pairs there are. Beside it stands the setting that was seen to collapse (whole pairs, 1e-4, two epochs): the
+student is asked twice as many problems as in the demo, which has ten minutes in all: what DPO brings is a matter of how
+many problems its pairs are of. Beside it stands the setting that was seen to collapse (whole pairs, 1e-4, two epochs): the
 gate has to refuse it by itself, from development problems alone. The table is of the test problems, which the gate
 never sees. Exits 1 when SFT gains less than 25 points, DPO nothing significant over all seeds, the gate lets the bad
 setting pass, or a training of SFT and DPO takes over 6 minutes. Killed, the same command with the same --lake goes on.
@@ -29,7 +29,7 @@ from factory.stages import rounds as stage
 from flows import rounds
 
 SFT_GAIN, TRAINING_SECONDS, BAD = 0.25, 360.0, "dpo-bad"
-ON_POLICY = 1500, 8  # problems and the student's own traces of each
+ON_POLICY = 4000  # problems that the student is asked for its own traces
 
 Scores = dict[str, np.ndarray]
 
@@ -48,9 +48,7 @@ def recipe(seed: int, problems: int, threads: int) -> Recipe:
     values["students"].append({**values["students"][1], "name": BAD,
                                "trainer": {**values["students"][1]["trainer"], **bad}})
     values["name"] = f"students-{seed}"
-    values["on_policy"]["problems"][0] |= {"seed": 3 + seed, "count": ON_POLICY[0]}
-    values["on_policy"]["samples"] = ON_POLICY[1]
-    values["datasets"][1]["selector"]["per_problem"] = ON_POLICY[1] // 2
+    values["on_policy"]["problems"][0] |= {"seed": 3 + seed, "count": ON_POLICY}
     values["evaluate"]["problems"] = held_out("test", 20, problems, levels)
     easy = {"name": "easy", "problems": held_out("dev", 80, problems // 5, levels[:1])}
     values["rounds"] = {"count": 1, "dev": held_out("dev", 50, problems // 2, levels), "panel": [easy]}
