@@ -5,8 +5,8 @@
 Each seed is one round of the demo's recipe: other seeds of the trainers, other problems for the student's own traces,
 other development problems, and as many other test problems, asked greedily. The teacher's traces are the same. The
 student is asked twice as many problems as in the demo, which has ten minutes in all: what DPO brings is a matter of how
-many problems its pairs are of. Beside it stands the setting that was seen to collapse (whole pairs, 1e-4, two epochs): the
-gate has to refuse it by itself, from development problems alone. The table is of the test problems, which the gate
+many problems its pairs are of. Beside it stands the setting that was seen to collapse (whole pairs, 1e-4, two epochs):
+the gate has to refuse it by itself, from development problems alone. The table is of the test problems, which the gate
 never sees. Exits 1 when SFT gains less than 25 points, DPO nothing significant over all seeds, the gate lets the bad
 setting pass, or a training of SFT and DPO takes over 6 minutes. Killed, the same command with the same --lake goes on.
 """

@@ -5,8 +5,9 @@
     .venv/bin/python -m benchmarks.training nll      the chosen log-probability with and without the likelihood term
     .venv/bin/python -m benchmarks.training sft --gpu --size 0.6 --tokens 4096     on a GPU, with random weights
 
-TRL's defaults are bf16, gradient checkpointing and batches in the dataset's order; "as fast as it goes here" switches
-off what does not suit a CPU. On a GPU the figure to meet is 45 % of the measured bf16 matrix rate.
+TRL gets the rows in the order in which ours trains on them, like lengths together, since the loss depends on it; its
+defaults are bf16 and gradient checkpointing, and "as fast as it goes here" switches off what does not suit a CPU. On a
+GPU the figure to meet is 45 % of the measured bf16 matrix rate.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
+from factory.students._rows import order
 
 STUDENT = Path("data/student")
 FASTER, MFU, SAME = 1.3, 0.45, 0.02
@@ -128,15 +130,15 @@ def our_run(kind: str, base: Path, data: Path, folder: Path, args: argparse.Name
     return {**made, "loss": mean([loss for _, loss in made["points"]])}
 
 
-def tokens_of(kind: str, base: Path, rows: Sequence[dict[str, Any]]) -> int:
-    """Tokens that go through the model: the same for all, without padding."""
+def lengths(kind: str, base: Path, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Tokens of each row that go through the model: the same for all, without padding."""
     from transformers import AutoTokenizer
 
     from factory.students import dpo, sft
 
     tokenizer = AutoTokenizer.from_pretrained(base)
-    return sum(sft.tokenised(tokenizer, row["messages"])["length"] if kind == "sft" else
-               dpo.tokenised(tokenizer, row, None)["length"] for row in rows)
+    return [sft.tokenised(tokenizer, row["messages"])["length"] if kind == "sft" else
+            dpo.tokenised(tokenizer, row, None)["length"] for row in rows]
 
 
 def random_base(folder: Path, billions: float, tokens: int) -> Path:
@@ -178,12 +180,13 @@ def compare(kind: str, args: argparse.Namespace, folder: Path) -> bool:
     rows = (long_rows(args.rows, args.tokens) if args.gpu else sft_rows(args.rows, 0)) if kind == "sft" else (
         dpo_rows(args.rows, 0))
     data = written(rows, folder / "data")
-    count = tokens_of(kind, base, rows)
+    sizes = lengths(kind, base, rows)
+    count, same_order = sum(sizes), [rows[i] for i in order(sizes, args.batch, 1, 0)]
     plain = {"bf16": False, "gradient_checkpointing": False}
     runs: list[tuple[str, Callable[[Path], dict[str, Any]]]] = [
         ("ours", lambda out: our_run(kind, base, data, out, args)),
-        ("TRL's defaults", lambda out: trl_run(kind, base, rows, out, args)),
-        ("TRL as fast as it goes here", lambda out: trl_run(kind, base, rows, out, args, **plain))]
+        ("TRL's defaults", lambda out: trl_run(kind, base, same_order, out, args)),
+        ("TRL as fast as it goes here", lambda out: trl_run(kind, base, same_order, out, args, **plain))]
     found: dict[str, list[dict[str, Any]]] = {}
     for turn in range(args.rounds):
         for name, work in runs if turn % 2 == 0 else runs[::-1]:
