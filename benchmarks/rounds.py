@@ -1,6 +1,6 @@
 """Three rounds from a weak student, by the real thing: vLLM answers, TRL trains, the gate decides.
 
-    .venv/bin/python -m benchmarks.rounds [--lake DIR] [--seeds 3] [--problems 4000] [--plot FILE.png]
+    .venv/bin/python -m benchmarks.rounds [--lake DIR] [--seeds 3] [--problems 3000] [--plot FILE.png]
 
 Expert iteration from the weak `data/student`: in the first round the bundled teacher answers problems of the procedural
 worlds, from the second on the best student so far does, new problems each round, at temperature 1; what is right trains
@@ -49,7 +49,7 @@ def recipe(seed: int, problems: int, held_out: int, samples: int, threads: int) 
         "rules": {"finished": "finish_reason = 'stop'"},
         "datasets": [
             {"name": "sft", "selector": {"plugin": "everything_correct", "per_problem": 2}, "emitter": "sft"},
-            {"name": "ranked", "selector": "rankings", "emitter": "reward_model"}],
+            {"name": "ranked", "selector": {"plugin": "rankings", "k": 2}, "emitter": "reward_model"}],
         "students": [
             {"name": "sft", "base": "data/student", "dataset": "sft",
              "trainer": {"plugin": "sft", "epochs": 2, "learning_rate": 1e-3, **trained}},
@@ -108,7 +108,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lake", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--problems", type=int, default=4000, help="to learn from, each round")
+    parser.add_argument("--problems", type=int, default=3000, help="to learn from, each round")
     parser.add_argument("--held-out", type=int, default=500, help="test problems of each seed")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--threads", type=int, default=0, help="of a training (default: all cores)")
