@@ -41,14 +41,14 @@ from factory.steps import AGGREGATES
 from factory.thoughts import split
 
 TEACHER, STUDENT = Path("data/teacher"), Path("data/student")
-EASY, HARD = (1, 2), (4, 5)
-"""Levels of the worlds: the teacher, taught on 1 to 3, gets nine in ten of the easy ones right and half of the hard."""
+LEVELS, EASY, HARD = (1, 2, 3, 4), (1, 2), (4, 5)
+"""Levels of the worlds: those of the demo, and two ends of them. The teacher, taught on 1 to 3, gets nine in ten of the
+easy ones right and half of the hard."""
 KS = (1, 2, 4, 8, 16, 32, 64)
 
 
 # -- data: what filtering is worth -----------------------------------------------------------------------------------
 
-LEVELS = (1, 2, 3, 4)
 ASKED, EPOCH, STEPS_TOKENS = 3000, 200_000, 800_000
 """Problems the teacher is asked; tokens of each dataset; tokens that each student is trained on. With a fifth of them
 the students hardly leave the base's 8 %, and nothing can be told apart."""
@@ -244,19 +244,21 @@ def _rollouts(model: Path, begun: Sequence[tuple[Problem, str, bool]], seed: int
 
 # -- length: shorter ones over longer ones ---------------------------------------------------------------------------
 
-RECHECKS, LONG_TOKENS = 4, 512
+RECHECKS, LONG_TOKENS = 6, 768
+LONG_ROWS, PAIR_PROBLEMS = 3000, 800
+"""A third of the rows leaves a base that solves a quarter of the problems: broken, and nothing to shorten."""
 
 
 def over_long() -> Path:
-    """The bundled teacher after SFT on traces that solve the problem up to four times again before they answer."""
+    """The bundled teacher after SFT on traces that solve the problem up to six times again before they answer."""
     from factory.students.pretrain import worked
     from factory.students.sft import sft
 
     rng, rows = random.Random("over-long"), list[dict[str, Any]]()
-    for _, _, task in tasks("train", 600, tuple(FAMILIES), (1, 2, 3, 4)):
-        if len(rows) == 1000:
+    for _, _, task in tasks("train", 600, tuple(FAMILIES), LEVELS):
+        if len(rows) == LONG_ROWS:
             break
-        again = [split(worked(task, rng, 0.1, 0.3))[0].strip() for _ in range(1 + rng.randint(0, RECHECKS))]
+        again = [split(worked(task, rng, 0.05, 0.3))[0].strip() for _ in range(1 + rng.randint(0, RECHECKS))]
         told = f"\nThe answer is {task.answer}.\nWait, redo:\n".join(again)
         text = f"<think>\n{told}\nThe answer is {task.answer}.\n</think>\nThe answer is \\boxed{{{task.answer}}}."
         rows.append({"messages": [{"role": "user", "content": task.prompt}, {"role": "assistant", "content": text}]})
@@ -265,7 +267,7 @@ def over_long() -> Path:
 
 def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
     """Rows of DPO: cut after the second correct solution, and verified again, over the problem's longest right one."""
-    asked = world.problems("train", 200, 700 + seed, (1, 2, 3, 4))
+    asked = world.problems("train", PAIR_PROBLEMS, 700 + seed, LEVELS)
     answers = world.sampled(f"length/{seed}/answers", base, asked, 6, 0.8, 50 + seed, LONG_TOKENS)
     picked = ((p, pick) for p, group in zip(asked, world.candidates(asked, answers), strict=True)
               for pick in first_solution(group, per_problem=2, reflection=True, over_longest=True))
@@ -280,7 +282,7 @@ def length(seeds: int, count: int) -> None:
     from factory.students.dpo import dpo
 
     base, found = over_long(), dict[str, list[Answers]]()
-    asked = [world.problems("test", count, 800 + seed, (1, 2, 3, 4)) for seed in range(seeds)]
+    asked = [world.problems("test", count, 800 + seed, LEVELS) for seed in range(seeds)]
     for seed in range(seeds):
         models = {"over-long base": base, **{name: world.trained(
             f"length/{seed}/{name.lower()}", dpo, base, pairs(seed, base), cut_after=None, seed=seed, **params)[0]
