@@ -14,7 +14,7 @@ from factory.lake import Lake
 from factory.protocols import UserError
 from factory.recipe import load
 from flows import report
-from tests.flows.test_rounds_kill import Place
+from tests.flows.test_rounds_kill import Place, ended
 
 from .conftest import Server, cot, counts, environment, journaled, start, told, wait_for, write_recipe
 
@@ -52,15 +52,24 @@ def _has_artifacts(server: Server, flow_run: dict[str, object], folder: Path) ->
     assert {found[key]["data"] for key in ("generate-traces", "verify-shard", "measure-shard")} == {100.0}
 
 
-def test_rounds_are_tasks_and_the_ui_shows_what_the_gate_said(server: Server, tmp_path: Path) -> None:
-    folder = Place(tmp_path / "rounds").folder
-    done = cot(folder, server.environment, "rounds", "run", "loop.toml", "--lake", "lake", "--set", "rounds.count=1")
+def test_rounds_are_tasks_the_ui_shows_what_the_gate_said_and_killed_ones_go_on(server: Server, tmp_path: Path) -> None:
+    place, calm = Place(tmp_path / "rounds"), Place(tmp_path / "calm")
+    undisturbed = calm.start()
+    with start(place.folder, server.environment, "rounds", "run", "loop.toml", "--lake", "lake") as going:
+        wait_for(place.there("lake/students/loop-r1/sft-*/spec.json"))
+        assert going.poll() is None
+        going.kill()
+    done = cot(place.folder, server.environment, "rounds", "run", "loop.toml", "--lake", "lake")
     assert done.returncode == 0, done.stderr
     assert "round 1, sft: promoted: +" in done.stdout
     flow_run = server.flow_run("loop")
     assert flow_run["state_type"] == "COMPLETED"
     assert wait_for(lambda: [row for row in server.task_runs(flow_run) if row["name"].startswith("close round")])
     assert "against the best so far" in server.artifacts(flow_run)["rounds"]["data"]
+    ended(undisturbed)
+    assert place.rows() == calm.rows()
+    for table in ("traces", "verdicts", "datasets", "students", "rounds"):
+        assert place.ids(table) == calm.ids(table), table
 
 
 def test_a_users_mistake_is_one_sentence_on_the_terminal_and_in_the_ui_and_not_tried_again(
