@@ -89,6 +89,9 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
 """Every table with its columns; `id` is always the first."""
 
 JOURNALED = ("traces", "failures", "steps", "verdicts", "audits")
+EMPTY = "part-000000-schema.parquet"
+"""A table's part without a row, for who opens the folder with `datasets`. DuckDB guesses the rows of all parts from the
+first one, and by a guess of none it has joined every problem with every verdict: the views leave it out."""
 VOTERS, DOUBTFUL = 4, 0.75
 """So many traces, and so large a share of them, may put a reference in doubt."""
 
@@ -135,9 +138,9 @@ class Lake:
     def _make_tables(self) -> None:
         """Those that are not there: all of a new lake's, and those that are newer than an old one."""
         for table in TABLES:
-            if not (self.folder / "tables" / table / "part-000000-schema.parquet").exists():
+            if not (self.folder / "tables" / table / EMPTY).exists():
                 (self.folder / "tables" / table).mkdir(parents=True, exist_ok=True)
-                self._write_part(table, [], "part-000000-schema")
+                self._write_part(table, [], Path(EMPTY).stem)
         (self.folder / "journal").mkdir(exist_ok=True)
 
     def _refuse_newer(self) -> None:
@@ -312,7 +315,7 @@ class Lake:
         two is then read from its part, and one that is compacted later is missed when it is read (`sql`).
         """
         lines = sorted((self.folder / "journal").glob(f"{table}-*.jsonl")) if table in JOURNALED else []
-        parts = sorted((self.folder / "tables" / table).glob("*.parquet"))
+        parts = [part for part in sorted((self.folder / "tables" / table).glob("*.parquet")) if part.name != EMPTY]
         sealed = {part.stem for part in parts}
         return [[str(path) for path in lines if f"part-{path.stem}" not in sealed], [str(path) for path in parts]]
 

@@ -65,6 +65,13 @@ def test_a_column_that_is_newer_than_the_lake_is_null_and_new_rows_have_it(lake:
         ("new", -9.5), ("newest", -1.5), ("old", None)]
 
 
+def test_the_planner_knows_that_a_table_has_rows(lake: Lake) -> None:
+    """By a guess of none it joined all problems with all verdicts, which took minutes in a lake of 50,000 traces."""
+    lake.append("verdicts", [{"id": str(i), "trace_id": str(i)} for i in range(300)])
+    [(_, plan)] = lake.sql("EXPLAIN SELECT * FROM verdicts").fetchall()
+    assert "~300 rows" in plan
+
+
 def test_append_new_adds_each_id_once(lake: Lake) -> None:
     assert lake.append_new("members", [{"id": "a"}, {"id": "a"}, {"id": "b"}]) == 2
     assert lake.append_new("members", [{"id": "b"}, {"id": "c"}]) == 1
