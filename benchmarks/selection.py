@@ -49,8 +49,8 @@ KS = (1, 2, 4, 8, 16, 32, 64)
 
 # -- data: what filtering is worth -----------------------------------------------------------------------------------
 
-ASKED, EPOCH, STEPS_TOKENS = 3000, 200_000, 800_000
-"""Problems the teacher is asked; tokens of each dataset; tokens that each student is trained on. With a fifth of them
+ASKED, EPOCH, STEPS_TOKENS = 3000, 200_000, 600_000
+"""Problems the teacher is asked; tokens of each dataset; tokens that each student is trained on. With a quarter of them
 the students hardly leave the base's 8 %, and nothing can be told apart."""
 
 ARMS: dict[str, Callable[[str], bool]] = {
