@@ -275,7 +275,8 @@ def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
             if world.verdict(pick.chosen.response, p.reference).status == "correct"]
 
 
-SHORTENED: dict[str, dict[str, Any]] = {"DPO": {}, "SimPO": {"loss": "simpo"}}
+SHORTENED: dict[str, dict[str, Any]] = {"DPO": {"nll": 1.0}, "SimPO": {"loss": "simpo", "nll": 1.0}}
+"""Whole answers are compared: with less of the likelihood term (0.2) both became longer and worse."""
 
 
 def length(seeds: int, count: int) -> None:
