@@ -50,8 +50,8 @@ KS = (1, 2, 4, 8, 16, 32, 64)
 # -- data: what filtering is worth -----------------------------------------------------------------------------------
 
 ASKED, EPOCH, STEPS_TOKENS = 3000, 200_000, 600_000
-"""Problems the teacher is asked; tokens of each dataset; tokens that each student is trained on. With a quarter of them
-the students hardly leave the base's 8 %, and nothing can be told apart."""
+"""Problems the teacher is asked; tokens of each dataset, where there are so many; tokens that each student is trained
+on. With a quarter of them the students hardly leave the base's 8 %, and nothing can be told apart."""
 
 ARMS: dict[str, Callable[[str], bool]] = {
     "verified": lambda status: status == "correct", "unfiltered": lambda status: True,
@@ -59,7 +59,7 @@ ARMS: dict[str, Callable[[str], bool]] = {
 
 
 def teacher_samples(seed: int) -> tuple[list[Problem], Answers]:
-    """As in the demo; a third is wrong."""
+    """As in the demo; a seventh is wrong."""
     asked = world.problems("train", ASKED, 100 + seed, LEVELS)
     return asked, world.sampled(f"data/{seed}/teacher", TEACHER, asked, 4, 0.8, seed)
 
@@ -276,7 +276,7 @@ def pairs(seed: int, base: Path) -> list[dict[str, Any]]:
 
 
 SHORTENED: dict[str, dict[str, Any]] = {"DPO": {"nll": 1.0}, "SimPO": {"loss": "simpo", "nll": 1.0}}
-"""Whole answers are compared: with less of the likelihood term (0.2) both became longer and worse."""
+"""Whole answers are compared: with the likelihood term at 0.2 both became worse, and DPO's answers longer."""
 
 
 def length(seeds: int, count: int) -> None:
@@ -285,8 +285,9 @@ def length(seeds: int, count: int) -> None:
     base, found = over_long(), dict[str, list[Answers]]()
     asked = [world.problems("test", count, 800 + seed, LEVELS) for seed in range(seeds)]
     for seed in range(seeds):
+        rows = pairs(seed, base)
         models = {"over-long base": base, **{name: world.trained(
-            f"length/{seed}/{name.lower()}", dpo, base, pairs(seed, base), cut_after=None, seed=seed, **params)[0]
+            f"length/{seed}/{name.lower()}", dpo, base, rows, cut_after=None, seed=seed, **params)[0]
             for name, params in SHORTENED.items()}}
         for name, model in models.items():
             found.setdefault(name, []).append(world.sampled(
