@@ -22,6 +22,10 @@ from factory.thoughts import split
 from verifiers.math_equal import math_equal
 
 FOLDER = Path(os.environ.get("COT_BENCH", "build/selection"))
+TEACHER, STUDENT = Path("data/teacher"), Path("data/student")
+LEVELS, EASY, HARD = (1, 2, 3, 4), (1, 2), (4, 5)
+"""Levels of the worlds: those of the demo, and two ends of them. The teacher, taught on 1 to 3, gets nine in ten of the
+easy ones right and half of the hard."""
 MAX_TOKENS = 256
 """Of an answer; the longest right ones have some 200."""
 
@@ -82,6 +86,21 @@ def _part(name: str, model: Path, asked: Sequence[Problem], count: int, temperat
             rows, (p for p in asked for _ in range(count)), strict=True)]
         return [judged[i:i + count] for i in range(0, len(judged), count)]
     return [[Sample(*one) for one in samples] for samples in kept(name, make)]
+
+
+def rollouts(name: str, model: Path, begun: Sequence[tuple[Problem, str]], count: int, seed: int) -> list[list[bool]]:
+    """Of each beginning of a trace `count` roll-outs at temperature 1: whether each reaches the answer; in parts."""
+    size = max(1, 8192 // count)
+    return [one for start in range(0, len(begun), size) for one in kept(
+        f"{name}/{start}", lambda: _reached(model, begun[start:start + size], count, 1000 * seed + start))]  # noqa: B023
+
+
+def _reached(model: Path, begun: Sequence[tuple[Problem, str]], count: int, seed: int) -> list[list[bool]]:
+    each = [one for one in begun for _ in range(count)]
+    rows = opened(model).ask([p.prompt for p, _ in each], 1.0, MAX_TOKENS, seed, [told for _, told in each])
+    right = [verdict(split(told + raw)[1], p.reference).status == "correct"
+             for (p, told), (raw, _, _) in zip(each, rows, strict=True)]
+    return [right[i:i + count] for i in range(0, len(right), count)]
 
 
 def _judged(raw: str, tokens: int, problem: Problem) -> tuple[str, int, str, str | None]:
