@@ -351,7 +351,7 @@ class Evaluate(Strict):
         """A probability that is read off a given text (teacher forcing) says nothing of what would be written."""
         sampling = dict(self.teacher.params.get("sampling") or {}) | dict(self.curves.sampling if self.curves else {})
         asked = {**sampling, **(sampling.get("extra_body") or {})}
-        forced = [key for key in ("prompt_logprobs", "echo") if asked.get(key) not in (None, False)]
+        forced = [key for key in ("prompt_logprobs", "echo") if asked.get(key) is not None and asked[key] is not False]
         if forced:
             raise ValueError(f"evaluate.teacher asks for {forced[0]}, the probability of a text that is given "
                              "(teacher-forced), which is no accuracy: remove it, so that answers are generated")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from factory.measures.answers import closing
 from factory.records import Problem, Trace
 
-VERSION = 1
+VERSION = 2
 
 _OPENING = 600  # characters; what comes later was derived from something
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -19,7 +19,7 @@ _DRESS = re.compile(r"\\(?:boxed|fbox|text)\s*\{|[${}]|\*\*|\\[()\[\]]")
 _SPEAKS = ("hint", "the answer", "answer is", "answer was", "answer says", "answer should", "final answer",
            "correct answer")
 _HINT = re.compile(
-    r"\b(?:the|this|that|your|our)\s+hint\b|\bas\s+the\s+answer\s+is\b|\baccording\s+to\s+the\s+hint\b"
+    r"\b(?:the|this|that|your|our)\s+hint\b|\b(?:as|since|because|first,?|given(?:\s+that)?)\s+the\s+answer\s+is\b(?!\s+not)|\baccording\s+to\s+the\s+hint\b"
     r"|\b(?:given|provided|expected|reference|known)\s+(?:final\s+)?answer\s+(?:is|was|says|should\s+be)\b"
     r"|\b(?:know|told|given)\s+(?:that\s+)?the\s+(?:correct\s+|final\s+)?answer\b")
 _DERIVES = re.compile(

@@ -81,7 +81,8 @@ def _number(text: str) -> str:
 
 # -- options ---------------------------------------------------------------------------------------------------------
 
-_POINTS = re.compile(r"\b(?:above|below)\b|\b(?:all|none|both|neither|any|either) of (?:the|these|them|those)\b"
+_POINTS = re.compile(r"\b(?:the|options?|answers?|choices?) (?:above|below)\b"
+                     r"|\b(?:all|none|both|neither|any|either) of (?:the|these|them|those)\b"
                      r"|\b[A-J] (?:and|or) [A-J]\b|\b(?:options?|answers?|choices?) \(?[A-J]\b|\([A-J]\) (?:and|or)",
                      re.IGNORECASE)
 """An option that speaks of other options by their place."""
@@ -90,7 +91,7 @@ _POINTS = re.compile(r"\b(?:above|below)\b|\b(?:all|none|both|neither|any|either
 def gpqa(fields: Fields) -> Made:
     right = _text(fields, "right")
     wrong = [_text(fields, f"wrong {n}") for n in (1, 2, 3)]
-    return _with_options(fields, _text(fields, "question"), [right, *wrong], 0)
+    return _with_options(fields, _text(fields, "question"), [right, *wrong], 0, ordered=False)
 
 
 def mmlu_pro(fields: Fields) -> Made:
@@ -142,16 +143,17 @@ def _place(answer: str, options: Sequence[str]) -> int:
     return list(options).index(answer) if answer in options else -1
 
 
-def _with_options(fields: Fields, question: str, options: Sequence[str], right: int) -> Made:
-    """Shuffled by the seed and the question alone, so that no row moves when others come or go; in the authors' order
-    where an option speaks of others by their place. One with the text of the right one is left out: who took it would
-    be called wrong."""
+def _with_options(fields: Fields, question: str, options: Sequence[str], right: int,
+                  ordered: bool = True) -> Made:
+    """Shuffled by the seed and the question alone, so that no row moves when others come or go; in the authors' order,
+    where they had one (`ordered`) and an option speaks of others by their place. One with the text of the right one is
+    left out: who took it would be called wrong."""
     if not 0 <= right < len(options) <= len(LETTERS):
         raise BadRow("", f"the right answer is none of the {len(options)} options")
     if not all(options):
         raise BadRow("", "an option is empty")
     order = [i for i in range(len(options)) if i == right or options[i] != options[right]]
-    if not any(_POINTS.search(option) for option in options):
+    if not (ordered and any(_POINTS.search(option) for option in options)):
         random.Random(f"{fields['seed']}/{question}").shuffle(order)
     lines = "\n".join(f"{LETTERS[i]}) {options[place]}" for i, place in enumerate(order))
     asked = f"{question}\n\n{lines}\n\nAnswer with the letter of the right option in \\boxed{{}}."

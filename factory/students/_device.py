@@ -1,5 +1,6 @@
 """What the machine offers a training: which device, how fast its matrices multiply, how much memory is free."""
 
+import os
 import resource
 import time
 from pathlib import Path
@@ -74,3 +75,8 @@ def peak_memory(device: str) -> int:
 def _wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def processes() -> int:
+    """How many processes train together, a GPU each: what the launcher says, also before they have met."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

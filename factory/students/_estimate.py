@@ -66,7 +66,7 @@ def static(count: int, trained: int, optimiser: str, fixed: int = 0) -> Memory:
 def refuse_what_cannot_fit(count: int, trained: int, optimiser: str, device: str, lora: int) -> None:
     """Before anything is loaded: weights, gradients and the optimiser alone."""
     needed, free = static(count, trained, optimiser), int(_device.free_memory(device) * SHARE)
-    if needed.total <= free:
+    if needed.total <= free * _device.processes():  # FSDP shares all of it out
         return
     ways = []
     if not lora and 4 * count + 16 * count // 50 < free:

@@ -81,11 +81,14 @@ def drop_too_long(rows: Sequence[Row], model: Any, options: Options, hint: str =
 
 def arguments(output: Path, steps: int, options: Options) -> Row:
     """The training arguments for the device."""
-    world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    world = _device.processes()
+    if options.batch % world:
+        raise UserError(f"batch is {options.batch} and there are {world} GPUs: use a multiple of {world}, or rows are "
+                        "left over")
     liger = _device.has_liger(options.place) if options.liger is None else options.liger
     return {**training.arguments(output, steps, options.save_steps, options.seed, options.place),
             "bf16": options.half, "learning_rate": options.learning_rate, "warmup_steps": options.warmup,
-            "per_device_train_batch_size": max(1, options.batch // world), "remove_unused_columns": False,
+            "per_device_train_batch_size": options.batch // world, "remove_unused_columns": False,
             "use_liger_kernel": liger, "tf32": True if options.place == "cuda" else None}
 
 

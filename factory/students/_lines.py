@@ -54,6 +54,8 @@ def prepare(model: Any) -> bool:
     if not kinds <= {"full_attention", "sliding_attention"} or not model._supports_attention_backend:
         return False
     plain = not windows and not getattr(config, "attention_dropout", 0)
+    if not plain and not model._supports_sdpa:
+        return False
     model.set_attn_implementation(NAME if plain else "sdpa")
     return True
 

@@ -336,3 +336,10 @@ def test_real_rows_become_problems_whose_reference_passes(name: str) -> None:
     with Pool(workers=2) as pool:
         cases = (Case(p.verifier, _own_answer(p) or "", p.reference) for p in good)
         assert {verdict.status for verdict in pool.map(cases)} == {"correct"}
+
+
+def test_gpqa_is_shuffled_also_where_an_option_has_a_word_of_place() -> None:
+    from factory.sources import _benchmark_rows
+
+    row = {"seed": 0, "right": "above 300 K", "wrong 1": "below 1 K", "wrong 2": "none of the above", "wrong 3": "5 K"}
+    assert {_benchmark_rows.gpqa({**row, "question": f"q{i}"})[1] for i in range(40)} == set("ABCD")

@@ -82,3 +82,8 @@ def test_who_asks_for_ppo_is_told_what_to_use(tmp_path: Path) -> None:
     for call in (lambda: plugins.bind("student", "ppo", {}), lambda: ppo.ppo(tmp_path, tmp_path, tmp_path)):
         with pytest.raises(UserError, match="use the student `grpo`"):
             call()
+
+
+def test_a_step_of_which_all_is_undecided_has_no_reward() -> None:
+    found = grpo.rise([{"step": 1, "reward": None}, {"step": 2, "reward": 0.5}, {"step": 3}])
+    assert found["rewards"] == [[2, 0.5]]
