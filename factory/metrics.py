@@ -30,7 +30,10 @@ def pass_at_k(n: int, right: Any, k: int) -> Any:
     """Probability that k of n samples, `right` of which are right, hold a right one: 1 - C(n-c, k) / C(n, k), the
     unbiased estimate of Chen et al. 2021; with k = 1 it is avg@n. `right` is a count, or an array of one a problem.
     """
-    return 1 - _none_of(n, k)[n - np.asarray(right, dtype=int)]
+    counts = np.asarray(right, dtype=int)
+    if np.any((counts < 0) | (counts > n)):
+        raise UserError(f"a count of right samples is not from 0 to {n}: count the right ones among the n samples")
+    return 1 - _none_of(n, k)[n - counts]
 
 
 def _none_of(n: int, k: int) -> np.ndarray:

@@ -202,6 +202,9 @@ def _rounds(recipe: Recipe) -> list[str]:
         first = next(iter(plugins.bind("source", spec.plugin, spec.params)()))
         if isinstance(first, Problem) and first.split == rounds.TEST:
             raise rounds.refusal(name)
+    if recipe.evaluate and recipe.evaluate.samples == 1:
+        print("note: evaluate.samples is 1, so the gate cannot see right answers becoming alike: set it to 2 or more",
+              file=sys.stderr)
     return [f"rounds: each follows from the recipe, and the gate decides on {recipe.rounds.dev.plugin}"]
 
 

@@ -48,12 +48,16 @@ def read(dataset: str, name: str | None, split: str, streaming: bool, revision: 
 
 
 def _open(dataset: str, name: str | None, split: str, streaming: bool, revision: str | None) -> Iterable[Any]:
+    """`dataset` may also be files (`hf://…/*.jsonl`): what has a loading script on the hub opens no other way."""
     import datasets
 
     if Path(dataset).is_file():  # the library looks for a folder only, and would say that it finds no data
         raise UserError(f"{dataset} is a file: give its folder, or use the source jsonl, csv_file or parquet")
     try:
-        rows: Iterable[Any] = datasets.load_dataset(dataset, name, split=split, streaming=streaming, revision=revision)
+        rows: Iterable[Any] = (
+            datasets.load_dataset("json", data_files=dataset, split="train", streaming=streaming)
+            if dataset.endswith(".jsonl") else
+            datasets.load_dataset(dataset, name, split=split, streaming=streaming, revision=revision))
     except Exception as error:  # offline, unknown, gated, no such split: the library raises a dozen kinds
         raise UserError(f"the dataset '{dataset}' cannot be opened ({_short(error)}): check `dataset`, `name`, "
                         "`hf_split` and the network, and log in with `hf auth login` if it is gated") from error

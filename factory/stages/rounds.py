@@ -220,11 +220,13 @@ def state(rows: Sequence[Row], budget_left: bool) -> tuple[Row | None, int, str]
 def left(loop: Loop, held: Sequence[Run]) -> Spending:
     """What is left of the loop's budget beside its closed rounds and the runs of this one. Raises Exhausted."""
     rows, costs = loop.rows(), list(_costs(held).values())
-    found = {}
+    lake, arena, found = loop.run.lake, [loop.arena.id], {}
+    asked = {"usd": lake.value("SELECT coalesce(sum(usd), 0) FROM costs WHERE run_id = $1", arena),
+             "seconds": lake.value("SELECT coalesce(sum(seconds), 0) FROM timings WHERE run_id = $1", arena)}
     for name, column in (("max_tokens", "tokens"), ("max_usd", "usd"), ("max_seconds", "seconds")):
         limit = getattr(loop.options.budget, name)
         used = sum(row[column] or 0 for row in (*rows, *costs))
-        used += sum(row["evaluated_tokens"] or 0 for row in rows) if name == "max_tokens" else 0
+        used += sum(row["evaluated_tokens"] or 0 for row in rows) if name == "max_tokens" else asked[column]
         if limit is not None and used >= limit:
             raise Exhausted(f"rounds.budget.{name} = {limit:g} is reached ({used:,.0f}): the rounds end with the best "
                             "student so far; raise it and run the same command again to go on")

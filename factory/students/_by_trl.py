@@ -15,16 +15,18 @@ def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sid
           others: Sequence[str] = (), **options: Any) -> dict[str, Any]:
     """Train by `trainer` with `config(**options)`; `given` are the arguments of the plugin and its name. A row is
     `prompt`, a conversation for each of `sides`, and the columns `others`; one of which a side is longer than
-    `max_length` tokens is left out and counted.
+    `max_length` tokens, or than the base's context, is left out and counted.
     """
     name, base, dataset, output, batch = (given[key] for key in ("plugin", "base", "dataset", "output", "batch"))
     if figures := training.finished(output):
         return figures
     model, tokenizer = _base.open_base(base)
+    limit = _rows.limit(model, given["max_length"])
     opened = _rows.open_rows(dataset, ["prompt", *sides], others)
     kept, too_long = _rows.drop([{**row, "length": _length(tokenizer, row, sides)} for row in opened],
-                                lambda row: row["length"] <= given["max_length"],
-                                f"all are longer than max_length = {given['max_length']} tokens: raise it")
+                                lambda row: row["length"] <= limit,
+                                f"all are longer than {limit} tokens: raise max_length, or take a base with a longer "
+                                "context")
     training.begin(output, training.noted(name, version, given), given["threads"])
     places = _rows.order([row["length"] for row in kept], batch, given["epochs"], given["seed"])
     settings = training.arguments(output, math.ceil(len(places) / batch), given["save_steps"], given["seed"])
@@ -32,7 +34,7 @@ def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sid
                   per_device_train_batch_size=batch, warmup_steps=given["warmup"])
     made = trainer(model=model, args=args, processing_class=tokenizer, train_dataset=_rows.ordered(kept, places))
     figures = {"plugin": name, "epochs": given["epochs"], "rows": len(kept), "rows_too_long": too_long,
-               **training.train(made)}
+               "length_limit": limit, **training.train(made)}
     return training.finish(made.model, tokenizer, base, output, figures)
 
 

@@ -76,6 +76,12 @@ def drop(rows: Sequence[Row], keep: Callable[[Row], bool], hint: str) -> tuple[l
     return kept, len(rows) - len(kept)
 
 
+def limit(model: Any, max_length: int, room: int = 0) -> int:
+    """Tokens that a row may have: `max_length`, and no more than the model's own context less `room`."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return min(max_length, context - room) if context else max_length
+
+
 def order(lengths: Sequence[int], batch: int, epochs: float, seed: int) -> list[int]:
     """Row numbers for the whole run: shuffled by epoch, rows of like length in one batch, batches shuffled.
 

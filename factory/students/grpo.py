@@ -29,8 +29,8 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
     """Train `base` on problems of the emitter `rl_prompts` into `output/model`; goes on where a killed run stopped.
 
     A step asks `batch` problems for `group` answers each, of `max_tokens` at most; `beta` weighs the KL divergence from
-    the base. `timeout` is in seconds for one answer, judged by `workers` processes. A prompt over `max_length` tokens
-    is left out and counted. `threads` 0 is all cores.
+    the base. `timeout` is in seconds for one answer, judged by `workers` processes. A prompt over `max_length` tokens,
+    or with which `max_tokens` more are over the base's context, is left out and counted. `threads` 0 is all cores.
     """
     given = dict(locals())
     from trl import import_utils
@@ -48,8 +48,10 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
     model, tokenizer = _base.open_base(base)
     opened = _rows.open_rows(dataset, ["prompt"], ["verifier", "reference"])
     rows = [{**row, "length": len(_rows.prompt_tokens(tokenizer, row["prompt"]))} for row in opened]
-    kept, too_long = _rows.drop(rows, lambda row: row["length"] <= max_length,
-                                f"all prompts are longer than max_length = {max_length} tokens: raise it")
+    limit = _rows.limit(model, max_length, max_tokens)
+    kept, too_long = _rows.drop(rows, lambda row: row["length"] <= limit,
+                                f"all prompts are longer than {limit} tokens: raise max_length, lower max_tokens, or "
+                                "take a base with a longer context")
     training.begin(output, training.noted("grpo", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     _check(group, batch, len(places))
@@ -62,8 +64,8 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
     trainer = GRPOTrainer(model=model, args=args, processing_class=tokenizer,
                           train_dataset=_rows.ordered(kept, places),
                           reward_funcs=judged(timeout, workers, -1.0 if punish_undecided else None))
-    figures = {"plugin": "grpo", "epochs": epochs, "prompts": len(kept), "prompts_too_long": too_long, "group": group,
-               **training.train(trainer), **rise(trainer.state.log_history)}
+    figures = {"plugin": "grpo", "epochs": epochs, "prompts": len(kept), "prompts_too_long": too_long,
+               "length_limit": limit, "group": group, **training.train(trainer), **rise(trainer.state.log_history)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
 
 

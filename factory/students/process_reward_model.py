@@ -32,7 +32,8 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
                          seed: int = 0) -> Row:
     """Train `base` on rows of the emitter `process_reward` into `output/model`; goes on where a killed run stopped.
 
-    `held_out` is a share of the prompts. A row over `max_length` tokens, or without a step, is left out and counted.
+    `held_out` is a share of the prompts. A row over `max_length` tokens or the base's context, or without a
+    step, is left out and counted.
     `threads` 0 is all cores.
     """
     given = dict(locals())
@@ -45,10 +46,12 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
     if figures := training.finished(output):
         return figures
     model, tokenizer = heads.open_headed(base, AutoModelForTokenClassification, seed)
+    limit = _rows.limit(model, max_length)
     opened = _rows.open_rows(dataset, (), ["prompt", "completions", "values", "correct", "problem_id"])
     rows, left_out = _rows.drop([tokenised(tokenizer, row, labels) for row in opened],
-                                   lambda row: bool(row["places"]) and row["length"] <= max_length,
-                                   f"each is without a step or longer than max_length = {max_length} tokens")
+                                   lambda row: bool(row["places"]) and row["length"] <= limit,
+                                   f"each is without a step or longer than {limit} tokens: raise max_length, or take a "
+                                   "base with a longer context")
     kept, held = _rows.drop(rows, lambda row: not heads.is_held_out(row["problem_id"], held_out),
                                "each is of a held-out prompt: lower held_out")
     training.begin(output, training.noted("process_reward_model", VERSION, given), threads)
@@ -61,7 +64,8 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
                              train_dataset=_rows.ordered(kept, places),
                              data_collator=functools.partial(heads.collate_steps, pad=tokenizer.pad_token_id))
     figures = {"plugin": "process_reward_model", "labels": labels, "epochs": epochs, "rows": len(kept),
-               "rows_held_out": held, "rows_left_out": left_out, "steps_labelled": sum(len(r["places"]) for r in kept),
+               "rows_held_out": held, "rows_left_out": left_out, "length_limit": limit,
+               "steps_labelled": sum(len(r["places"]) for r in kept),
                **training.train(trainer),
                **quality(trainer.model, [row for row in rows if heads.is_held_out(row["problem_id"], held_out)])}
     return training.finish(trainer.model, tokenizer, base, output, figures)

@@ -26,8 +26,8 @@ def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, 
                  bf16: bool = False, save_steps: int = 50, threads: int = 0, seed: int = 0) -> Row:
     """Train `base` on rows of the emitter `reward_model` into `output/model`; goes on where a killed run stopped.
 
-    `batch` counts prompts, `held_out` is a share of them. A pair with a side over `max_length` tokens is left out and
-    counted. `threads` 0 is all cores.
+    `batch` counts prompts, `held_out` is a share of them. A pair with a side over `max_length` tokens, or over the
+    base's context, is left out and counted. `threads` 0 is all cores.
     """
     given = dict(locals())
     from transformers import AutoModelForSequenceClassification
@@ -41,9 +41,10 @@ def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, 
         return figures
     model, tokenizer = heads.open_headed(base, AutoModelForSequenceClassification, seed)
     opened = _rows.open_rows(dataset, ["chosen", "rejected"], ["trace_id", "rejected_id", "problem_id"])
-    rows, too_long = prompts(tokenizer, opened, max_length)
+    limit = _rows.limit(model, max_length)
+    rows, too_long = prompts(tokenizer, opened, limit)
     kept, held = _rows.drop(rows, lambda row: not heads.is_held_out(row["problem_id"], held_out),
-                               "each has a side over max_length, or is of a held-out prompt")
+                               f"each has a side over {limit} tokens, or is of a held-out prompt")
     training.begin(output, training.noted("reward_model", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     args = RewardConfig(**{**training.arguments(output, math.ceil(len(places) / batch), save_steps, seed),
@@ -53,7 +54,8 @@ def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, 
                            train_dataset=_rows.ordered(kept, places),
                            data_collator=functools.partial(heads.collate_rankings, pad=tokenizer.pad_token_id))
     figures = {"plugin": "reward_model", "epochs": epochs, "prompts": len(kept), "prompts_held_out": held,
-               "pairs": sum(len(row["pairs"]) for row in kept), "pairs_too_long": too_long, **training.train(trainer),
+               "pairs": sum(len(row["pairs"]) for row in kept), "pairs_too_long": too_long,
+               "length_limit": limit, **training.train(trainer),
                **quality(trainer.model, [row for row in rows if heads.is_held_out(row["problem_id"], held_out)])}
     return training.finish(trainer.model, tokenizer, base, output, figures)
 

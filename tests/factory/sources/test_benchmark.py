@@ -343,3 +343,12 @@ def test_gpqa_is_shuffled_also_where_an_option_has_a_word_of_place() -> None:
 
     row = {"seed": 0, "right": "above 300 K", "wrong 1": "below 1 K", "wrong 2": "none of the above", "wrong 3": "5 K"}
     assert {_benchmark_rows.gpqa({**row, "question": f"q{i}"})[1] for i in range(40)} == set("ABCD")
+
+
+def test_files_by_a_pattern_are_read_as_those_of_live_code_bench_are(tmp_path: Path) -> None:
+    from factory.sources import hugging_face
+
+    for n in ("", "2"):
+        (tmp_path / f"test{n}.jsonl").write_text(json.dumps({"question_content": f"q{n}"}) + "\n")
+    read = hugging_face.read(f"{tmp_path}/test*.jsonl", None, "train", True, None)
+    assert {one[1]["question_content"] for one in read if not isinstance(one, BadRow)} == {"q", "q2"}
