@@ -15,13 +15,14 @@ from benchmarks import tiny_world as world
 from benchmarks.tiny_world import Answers
 from factory.emitters.process_reward import step_columns
 from factory.emitters.reward_model import reward_model as ranking_row
+from factory.measures.process_reward import _text as judged_text
 from factory.metrics import best_of_k, pass_at_k, vote
 from factory.recipe import MeasureSpec
 from factory.records import Completion, Problem, Request, Step, Trace
 from factory.selection.rankings import rankings
 from factory.stages.labels import replayed
 from factory.stages.measure import measured
-from factory.steps import AGGREGATES, steps_of
+from factory.steps import AGGREGATES
 from factory.thoughts import split
 
 KS = (1, 2, 4, 8, 16, 32, 64)
@@ -54,9 +55,13 @@ def stepped(told: Sequence[tuple[Problem, world.Sample]], steps: Sequence[list[S
             for (p, s), found in zip(told, steps, strict=True) if found]
 
 
+def trace(problem: Problem, sample: world.Sample, number: int) -> Trace:
+    return Trace(Request(problem.id, "teacher", "sample", number), Completion(*split(sample.raw), sample.raw, "stop"))
+
+
 def rolled_out(seed: int, told: Sequence[tuple[Problem, world.Sample]]) -> list[list[Step]]:
-    """The lines of each thinking, and the share of ROLLOUTS from its end that reach the answer (Math-Shepherd's)."""
-    texts = [steps_of(s.raw[:s.raw.find("</think>")] if "</think>" in s.raw else s.raw) for _, s in told]
+    """The steps that the measure will score, and the share of ROLLOUTS from each that reach the answer."""
+    texts = [judged_text(p, trace(p, s, 0), "\n", "", "")["steps"] for p, s in told]
     begun = [(p, "".join(lines[:i + 1])) for (p, _), lines in zip(told, texts, strict=True) for i in range(len(lines))]
     shares = map(np.mean, world.rollouts(f"votes/{seed}/rollouts", world.TEACHER, begun, ROLLOUTS, seed))
     return [[Step(i, "rollout", line, value=float(next(shares))) for i, line in enumerate(lines)] for lines in texts]
@@ -71,8 +76,8 @@ def scores(seed: int, asked: Sequence[Problem], answers: Answers, models: dict[s
     measures = [MeasureSpec.model_validate(spec) for spec in specs.values()]
 
     def part(start: int, end: int) -> Any:
-        pairs = [(p, Trace(Request(p.id, "teacher", "sample", i), Completion(*split(s.raw), s.raw, "stop")))
-                 for p, samples in list(zip(asked, answers, strict=True))[start:end] for i, s in enumerate(samples)]
+        pairs = [(p, trace(p, s, i)) for p, samples in list(zip(asked, answers, strict=True))[start:end]
+                 for i, s in enumerate(samples)]
         found = measured(pairs, measures).values()
         return [[values[trace.id] for _, trace in pairs] for values in found]
 

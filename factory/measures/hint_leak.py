@@ -19,7 +19,8 @@ _DRESS = re.compile(r"\\(?:boxed|fbox|text)\s*\{|[${}]|\*\*|\\[()\[\]]")
 _SPEAKS = ("hint", "the answer", "answer is", "answer was", "answer says", "answer should", "final answer",
            "correct answer")
 _HINT = re.compile(
-    r"\b(?:the|this|that|your|our)\s+hint\b|\b(?:as|since|because|first,?|given(?:\s+that)?)\s+the\s+answer\s+is\b(?!\s+not)|\baccording\s+to\s+the\s+hint\b"
+    r"\b(?:the|this|that|your|our)\s+hint\b|\baccording\s+to\s+the\s+hint\b"
+    r"|\b(?:as|since|because|first,?|given(?:\s+that)?)\s+the\s+answer\s+is\b(?!\s+not)"
     r"|\b(?:given|provided|expected|reference|known)\s+(?:final\s+)?answer\s+(?:is|was|says|should\s+be)\b"
     r"|\b(?:know|told|given)\s+(?:that\s+)?the\s+(?:correct\s+|final\s+)?answer\b")
 _DERIVES = re.compile(

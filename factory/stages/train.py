@@ -77,8 +77,9 @@ def _train_one(run: Run, spec: StudentSpec, base: Path) -> Path | None:
     return output / "model"
 
 
-LEFT_OUT = {"prompts_too_long": "prompts are longer than", "pairs_too_long": "pairs have a side longer than",
-            "rows_left_out": "rows have no step or are longer than"}
+LEFT_OUT = {"rows_too_long": "rows are longer than", "prompts_too_long": "prompts are longer than",
+            "pairs_too_long": "pairs have a side longer than", "rows_left_out": "rows have no step or are longer than"}
+"""Figures of trainers that count what they did not train on, and the words for it."""
 
 
 def _record(run: Run, spec: StudentSpec, key: str, facts: dict[str, Any], output: Path, figures: dict[str, Any]
@@ -92,14 +93,11 @@ def _record(run: Run, spec: StudentSpec, key: str, facts: dict[str, Any], output
         key, run.id, spec.name, digest, settings, figures, now())])
     training_records.picture(f"{run.recipe.name}, {spec.name}", figures,
                              run.lake.place("plots", f"{run.recipe.name}-{spec.name}.png"))
-    for key, what in LEFT_OUT.items():
-        if count := figures.get(key):
-            print(f"the student '{spec.name}': {count:,} {what} {figures.get('length_limit', 'max_length')} tokens and "
-                  "were left out: raise max_length of its trainer, or take a base with a longer context")
-    if too_long := figures.get("rows_too_long"):
-        print(f"the student '{spec.name}': {too_long:,} of {too_long + figures.get('rows', 0):,} rows are longer than "
-              f"{figures.get('length_limit', 'max_length')} tokens and were left out: raise max_length of its trainer, "
-              "or take a base with a longer context")
+    for name, what in LEFT_OUT.items():
+        if count := figures.get(name):
+            of = f" of {count + figures.get('rows', 0):,}" if name == "rows_too_long" else ""
+            print(f"the student '{spec.name}': {count:,}{of} {what} {figures.get('length_limit', 'max_length')} tokens "
+                  "and were left out: raise max_length of its trainer, or take a base with a longer context")
 
 
 def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output: Path) -> None:

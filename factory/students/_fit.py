@@ -65,10 +65,9 @@ def open_base(base: Path, options: Options) -> tuple[Any, Any]:
 
 def drop_too_long(rows: Sequence[Row], model: Any, options: Options, hint: str = "") -> tuple[list[Row], Row]:
     """Rows within `max_length` and the model's own context, and figures of the others: none is shortened."""
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or options.max_length
-    limit = min(options.max_length, context)
-    why = f"max_length = {limit}" if options.max_length <= context else f"the model's context of {context}"
-    advice = "raise it" if options.max_length <= context else "take a base with a longer one"
+    limit = _rows.limit(model, options.max_length)
+    why, advice = (f"max_length = {limit}", "raise it") if limit == options.max_length else (
+        f"the model's context of {limit}", "take a base with a longer one")
     kept, dropped = _rows.drop(rows, lambda row: row["longest"] <= limit,
                                f"all are longer than {why} tokens: {advice}{hint}")
     if dropped:

@@ -98,8 +98,8 @@ def judged(timeout: float, workers: int, undecided: float | None) -> Callable[..
 
 def rise(log: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The mean reward by step, and over the first and the last eighth of the run; what is undecided is not in it."""
-    points = [[entry["step"], round(entry["reward"], 4)] for entry in log
-              if math.isfinite(entry.get("reward") or 0.0) and entry.get("reward") is not None]
+    points = [[entry["step"], round(reward, 4)] for entry in log
+              if (reward := entry.get("reward")) is not None and math.isfinite(reward)]
     eighth = math.ceil(len(points) / 8)
     first, last = points[:eighth], points[-eighth:] if eighth else []
     return {"rewards": points, **{f"{name}_reward": round(sum(value for _, value in part) / len(part), 4)

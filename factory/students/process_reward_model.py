@@ -32,9 +32,8 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
                          seed: int = 0) -> Row:
     """Train `base` on rows of the emitter `process_reward` into `output/model`; goes on where a killed run stopped.
 
-    `held_out` is a share of the prompts. A row over `max_length` tokens or the base's context, or without a
-    step, is left out and counted.
-    `threads` 0 is all cores.
+    `held_out` is a share of the prompts. A row over `max_length` tokens or the base's context, or without a step, is
+    left out and counted. `threads` 0 is all cores.
     """
     given = dict(locals())
     from transformers import AutoModelForTokenClassification, TrainingArguments

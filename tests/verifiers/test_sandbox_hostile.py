@@ -189,7 +189,7 @@ NASTY = {  # program -> the outcomes that are right
     "import ctypes\nctypes.string_at(0)": "runtime_error",
     "import faulthandler\nfaulthandler._sigsegv()": "runtime_error",
     "import faulthandler\nfaulthandler._stack_overflow()": "runtime_error memory_limit",
-    "import zlib\nzlib.decompress(zlib.compress(bytes(1 << 27)) * 1, bufsize=1 << 30)": "memory_limit ran timeout",
+    "import zlib\nzlib.decompress(zlib.compress(bytes(1 << 27), 1), bufsize=1 << 30)": "memory_limit ran",
     "x = 'a'\nwhile True: x += x": "memory_limit",
     "x = {}\nn = 0\nwhile True: x[n] = str(n); n += 1": "memory_limit timeout",
     "import mmap\nx = [mmap.mmap(-1, 1 << 26) for _ in range(99)]": "memory_limit runtime_error",
