@@ -1,7 +1,7 @@
 """A row for a process reward model in TRL's PRM form: `prompt`, `completions` (the steps) and `labels` (right or not).
 
 The labels are those of the table `steps`; where it has none, the steps that `replay` can work out are judged by it,
-and a line on which nothing can be replayed goes with the one before it. Emit what `labelled` chose: right traces alone
+and a line on which nothing can be replayed goes with the one after it. Emit what `labelled` chose: right traces alone
 teach nothing.
 """
 

@@ -11,7 +11,7 @@ from factory.measures import _scorer
 from factory.records import Problem, Trace
 from factory.steps import AGGREGATES, Aggregate, steps_of
 
-VERSION = 1
+VERSION = 2
 NEEDS = ("torch", "transformers")
 
 
@@ -38,8 +38,12 @@ def run_ahead(pairs: Sequence[tuple[Problem, Trace]], *, model: str, aggregate: 
 
 
 def _text(problem: Problem, trace: Trace, separator: str, prefix: str, suffix: str) -> dict[str, Any]:
-    """As the emitter `process_reward` has it: the raw text from its beginning, up to the end of the thinking."""
+    """As the emitter `process_reward` has it: the raw text from its beginning, up to the end of the thinking, with the
+    separator that ends the last step as it does the others: a model reads its scores there.
+    """
     raw, thinking = trace.completion.raw, trace.completion.thinking
-    told = raw[:raw.find(thinking) + len(thinking)] if thinking and thinking in raw else raw
+    if thinking and (begin := raw.find(thinking)) >= 0:
+        end = begin + len(thinking)
+        raw = raw[:end] + (separator if raw.startswith(separator, end) else "")
     return {"messages": [{"role": "user", "content": prefix + problem.prompt + suffix}],
-            "steps": steps_of(told, separator)}
+            "steps": steps_of(raw, separator)}

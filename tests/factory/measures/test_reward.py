@@ -9,12 +9,15 @@ import pytest
 pytest.importorskip("transformers", reason="reward models need the extra [train]")
 
 from factory import plugins
+from factory.emitters.process_reward import step_columns
 from factory.measures import _scorer, process_reward, reward
 from factory.protocols import UserError
 from factory.recipe import MeasureSpec
 from factory.records import Completion, Problem, Request, Trace
+from factory.stages.labels import replayed
 from factory.stages.measure import key, measured
 from factory.steps import AGGREGATES
+from factory.thoughts import split
 
 STUDENT = Path(__file__).parents[3] / "data" / "student"
 RAW = "<think>\n1+2=3\n3*4=12\n</think>\nThe answer is \\boxed{12}."
@@ -70,6 +73,17 @@ def test_a_process_reward_is_an_aggregate_of_its_steps(model: Callable[[str, int
     assert found == {name: pytest.approx(way(steps)) for name, way in AGGREGATES.items()}
     with pytest.raises(UserError, match="needs the parameter 'aggregate'"):
         plugins.bind("measure", "process_reward", {"model": folder})
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
+def test_the_steps_that_are_scored_end_as_those_of_the_training_do(ending: str) -> None:
+    raw = f"<think>\n2*6=12\n12+1=13{ending}</think>\nThe answer is 13."
+    problem, told = Problem("2*6+1?", "13"), Completion(*split(raw), raw, "stop")
+    found = process_reward._text(problem, Trace(Request(problem.id, "t", "s", 0), told), "\n", "", "")["steps"]
+    trained = step_columns(replayed(raw, "13"))["completions"]
+    if not ending:  # the tag stands on the step's own line
+        trained = [*trained[:-1], trained[-1].removesuffix("</think>\n")]
+    assert found == trained == ["<think>\n2*6=12\n", "12+1=13\n" if ending else "12+1=13"]
 
 
 def test_what_is_too_long_or_has_no_step_has_no_value_and_stops_nothing(model: Callable[[str, int], Path]) -> None:
