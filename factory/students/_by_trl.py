@@ -7,20 +7,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from factory.students import _base, _rows
+from factory.students import _plain, _rows
 from factory.students import _training as training
 
 
 def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sides: Sequence[str],
-          others: Sequence[str] = (), **options: Any) -> dict[str, Any]:
+          others: Sequence[str] = (), passes: float = 1.0, **options: Any) -> dict[str, Any]:
     """Train by `trainer` with `config(**options)`; `given` are the arguments of the plugin and its name. A row is
     `prompt`, a conversation for each of `sides`, and the columns `others`; one of which a side is longer than
-    `max_length` tokens, or than the base's context, is left out and counted.
+    `max_length` tokens, or than the base's context, is left out and counted. `passes` is as in `_plain.run`.
     """
     name, base, dataset, output, batch = (given[key] for key in ("plugin", "base", "dataset", "output", "batch"))
     if figures := training.finished(output):
         return figures
-    model, tokenizer = _base.open_base(base)
+    model, tokenizer = _plain.open_base(base)
     limit = _rows.limit(model, given["max_length"])
     opened = _rows.open_rows(dataset, ["prompt", *sides], others)
     kept, too_long = _rows.drop([{**row, "length": _length(tokenizer, row, sides)} for row in opened],
@@ -34,7 +34,8 @@ def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sid
                   per_device_train_batch_size=batch, warmup_steps=given["warmup"])
     made = trainer(model=model, args=args, processing_class=tokenizer, train_dataset=_rows.ordered(kept, places))
     figures = {"plugin": name, "epochs": given["epochs"], "rows": len(kept), "rows_too_long": too_long,
-               "length_limit": limit, **training.train(made)}
+               "length_limit": limit,
+               **_plain.run(made, [(len(sides), row["length"]) for row in kept], places, batch, output, passes)}
     return training.finish(made.model, tokenizer, base, output, figures)
 
 

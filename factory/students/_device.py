@@ -21,6 +21,11 @@ def choose(wanted: str) -> str:
     return "cuda" if there and wanted != "cpu" else "cpu"
 
 
+def name(device: str) -> str:
+    """As people know it."""
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
 def has_bf16(device: str) -> bool:
     """Whether the device multiplies bfloat16 in hardware; an emulation would be slower than float32."""
     return torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else (

@@ -5,7 +5,7 @@ one short line and grows with the tokens of a line; time is that of one batch, r
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -63,26 +63,41 @@ def static(count: int, trained: int, optimiser: str, fixed: int = 0) -> Memory:
     return Memory(4 * count, 4 * trained, (4 if optimiser == "muon" else 8) * trained, 0, fixed)
 
 
-def refuse_what_cannot_fit(count: int, trained: int, optimiser: str, device: str, lora: int) -> None:
-    """Before anything is loaded: weights, gradients and the optimiser alone."""
+def refuse_what_cannot_fit(count: int, trained: int, optimiser: str, device: str, lora: int, alone: bool = False
+                           ) -> None:
+    """Before anything is loaded: weights, gradients and the optimiser alone. `alone`: a trainer of all weights that
+    takes one GPU."""
     needed, free = static(count, trained, optimiser), int(_device.free_memory(device) * SHARE)
     if needed.total <= free * _device.processes():  # FSDP shares all of it out
         return
     ways = []
-    if not lora and 4 * count + 16 * count // 50 < free:
+    if not lora and not alone and 4 * count + 16 * count // 50 < free:
         ways.append("lora = 16")
-    if device == "cuda":
+    if device == "cuda" and not alone:
         ways.append(f"{-(-needed.total // free)} GPUs of this size")
-    raise UserError(_cannot(needed, free, ways or ["a smaller base", f"a machine with {size(needed.total / SHARE)}"]))
+    raise UserError(cannot(needed, free, ways or ["a smaller base", f"a machine with {size(needed.total / SHARE)}"]))
 
 
-def _cannot(needed: Memory, free: int, ways: Sequence[str]) -> str:
+def cannot(needed: Memory, free: int, ways: Sequence[str]) -> str:
     return (f"the training needs about {needed} and {size(free)} are free, so it cannot start; it would fit with "
             f"{' or '.join(ways)}")
 
 
 def kept_per_token(trainer: Any, line: Line) -> float:
-    """Bytes a token of the line that the forward pass keeps for the backward pass, each storage counted once."""
+    """Bytes a token of the line that the forward pass keeps for the backward pass."""
+    trainer.model.train()
+    line = trainer._prepare_inputs(line)
+
+    def forward() -> torch.Tensor:
+        with trainer.compute_loss_context_manager():
+            return trainer.scores(trainer.model, {  # type: ignore[no-any-return]
+                key: value for key, value in line.items() if key in USED}).sum()
+
+    return kept(trainer.model, forward) / int(line["input_ids"].numel())
+
+
+def kept(model: Any, forward: Callable[[], torch.Tensor]) -> float:
+    """Bytes that `forward` keeps for the backward pass, each storage counted once and weights not at all."""
     seen: dict[int, int] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -91,13 +106,11 @@ def kept_per_token(trainer: Any, line: Line) -> float:
             seen[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    weights = {p.untyped_storage().data_ptr() for p in trainer.model.parameters()}
-    trainer.model.train()
-    line = trainer._prepare_inputs(line)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), trainer.compute_loss_context_manager():
-        score = trainer.scores(trainer.model, {key: value for key, value in line.items() if key in USED}).sum()
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        score = forward()
     del score
-    return float(sum(seen.values())) / int(line["input_ids"].numel())
+    return float(sum(seen.values()))
 
 
 USED = ("input_ids", "labels", "position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k",
@@ -106,13 +119,18 @@ USED = ("input_ids", "labels", "position_ids", "cu_seq_lens_q", "cu_seq_lens_k",
 
 def seconds_a_token(trainer: Any, lines: list[Line]) -> float:
     """Of a forward and a backward pass over one batch, thrown away."""
+    taken = seconds(lambda: trainer.training_step(trainer.model, lines))
+    trainer.model.zero_grad(set_to_none=True)
+    return taken / sum(line["input_ids"].numel() for line in lines)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """What `work` takes, a GPU's share included."""
     started = time.perf_counter()
-    trainer.training_step(trainer.model, lines)
+    work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    trainer.model.zero_grad(set_to_none=True)
-    return float(seconds / sum(line["input_ids"].numel() for line in lines))
+    return time.perf_counter() - started
 
 
 def plan(memory: Memory, kept: float, tokens: int, longest: int, layers: int, free: int, chosen: bool | None,
@@ -132,7 +150,7 @@ def plan(memory: Memory, kept: float, tokens: int, longest: int, layers: int, fr
             if made.total - held <= free * SHARE:
                 return made, count, bool(checkpointing)
     least = replace(memory, activations=int((kept if chosen is False else recomputed) * longest))
-    raise UserError(_cannot(least, free + held, _ways(least, kept, recomputed, longest, free, chosen)))
+    raise UserError(cannot(least, free + held, _ways(least, kept, recomputed, longest, free, chosen)))
 
 
 def _ways(memory: Memory, kept: float, recomputed: float, longest: int, free: int, chosen: bool | None) -> list[str]:
@@ -147,10 +165,10 @@ def _ways(memory: Memory, kept: float, recomputed: float, longest: int, free: in
     return ways or ["a smaller base", "more memory"]
 
 
-def duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else (
-        f"{seconds / 3600:.1f} h")
+def duration(count: float) -> str:
+    """Seconds as a person reads them."""
+    return f"{count:.0f} s" if count < 120 else f"{count / 60:.0f} min" if count < 7200 else f"{count / 3600:.1f} h"
 
 
-def as_figures(memory: Memory, seconds: float) -> dict[str, Any]:
-    return {"estimated_memory": memory.total, "estimated_seconds": round(seconds, 1), "estimate": asdict(memory)}
+def as_figures(memory: Memory, time_taken: float) -> dict[str, Any]:
+    return {"estimated_memory": memory.total, "estimated_seconds": round(time_taken, 1), "estimate": asdict(memory)}

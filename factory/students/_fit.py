@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from factory.protocols import UserError
 from factory.students import _base, _device, _estimate, _rows
 from factory.students import _training as training
@@ -110,13 +108,13 @@ def run(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path, 
     """Plan, say what it will take, train. Returns figures of speed and memory with the losses."""
     alone = trainer.accelerator.num_processes == 1
     fixed = _device.used_memory() if options.place == "cpu" else 0
-    planned = _plan(trainer, rows, places, output, options, fixed) if alone else {}
+    planned = (_plan if alone else _shares)(trainer, rows, places, output, options, fixed)
     trainer.at_most = planned.get("tokens_at_once") or options.tokens_at_once or GPU_LINE
     trainer.args.gradient_checkpointing = bool(planned.get("checkpointing", options.checkpointing))
     rate = _device.matrix_rate(options.place, options.half)
     figures = training.train(trainer)
     seconds, world = max(figures["seconds"], 1e-3), trainer.accelerator.num_processes
-    return {**figures, **planned, "device": _name(options.place), "processes": world, "bf16": options.half,
+    return {**figures, **planned, "device": _device.name(options.place), "processes": world, "bf16": options.half,
             "tokens": trainer.tokens * world, "tokens_per_second": round(trainer.tokens * world / seconds, 1),
             "flops": trainer.flops * world, "matrix_rate": rate, "mfu": round(trainer.flops / seconds / rate, 4),
             "peak_memory": _device.peak_memory(options.place)}
@@ -144,13 +142,23 @@ def _plan(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path
         rows[i]["length"] for i in places)
     made = {"tokens_at_once": tokens, "checkpointing": checkpointing, **_estimate.as_figures(memory, seconds)}
     print(f"about {memory} and {_estimate.duration(seconds)} for {math.ceil(len(places) / options.batch):,} steps on "
-          f"{_name(options.place)}", file=sys.stderr, flush=True)
+          f"{_device.name(options.place)}", file=sys.stderr, flush=True)
     training.write_json(noted, made)
     return made
 
 
-def _name(place: str) -> str:
-    return torch.cuda.get_device_name() if place == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+def _shares(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path, options: Options, fixed: int
+            ) -> Row:
+    """On several GPUs: a share of the weights, gradients and optimiser each. A batch thrown away would have to be so
+    on all of them at once, so activations and time are not foretold."""
+    parameters, world = list(trainer.model.parameters()), trainer.accelerator.num_processes
+    memory = _estimate.static(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad),
+                              "adamw" if options.lora else options.optimizer)
+    if trainer.args.should_save:
+        print(f"about {_estimate.size(memory.total / world)} on each of {world} GPUs, and what a line of "
+              f"{options.tokens_at_once or GPU_LINE:,} tokens keeps, for {steps(places, options):,} steps",
+              file=sys.stderr, flush=True)
+    return {}
 
 
 def done(trainer: Any, tokenizer: Any, base: Path, output: Path, figures: Row) -> Row:

@@ -19,7 +19,7 @@ from trl import RewardTrainer
 
 from factory import metrics
 from factory.records import Message
-from factory.students import _base, _rows
+from factory.students import _plain, _rows
 
 Ids = list[int]
 TOKENS = 16_384
@@ -32,7 +32,7 @@ def open_headed(base: Path, kind: Any, seed: int) -> tuple[Any, Any]:
     loud = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # it would report the fresh head as missing
     try:
-        model, tokenizer = _base.open_base(base, kind, num_labels=1)
+        model, tokenizer = _plain.open_base(base, kind, num_labels=1)
     finally:
         transformers.logging.set_verbosity(loud)
     if tokenizer.pad_token_id is None:

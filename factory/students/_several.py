@@ -37,8 +37,10 @@ def is_first() -> bool:
 
 def relaunch(path: Path, spec: Mapping[str, Any], gpus: int) -> None:
     """Become the launcher of `gpus` processes; returns where one process is right, or this is one of several."""
-    if gpus < 2 or "RANK" in os.environ or spec["plugin"] not in ABLE or spec["params"].get("device") == "cpu":
+    if gpus < 2 or "RANK" in os.environ or spec["params"].get("device") == "cpu":
         return
+    if spec["plugin"] not in ABLE:
+        _with_one(path, spec["plugin"], gpus)
     output = Path(spec["output"])
     output.mkdir(parents=True, exist_ok=True)
     configuration = output / "accelerate.yaml"
@@ -47,3 +49,11 @@ def relaunch(path: Path, spec: Mapping[str, Any], gpus: int) -> None:
           flush=True)
     os.execv(sys.executable, [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration),
                               "-m", "factory.students", str(path)])
+
+
+def _with_one(path: Path, plugin: str, gpus: int) -> None:
+    """Start anew with the first GPU alone: transformers would copy the model to each and multiply the batch."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    print(f"{plugin} takes one of the {gpus} GPUs", file=sys.stderr, flush=True)
+    os.execve(sys.executable, [sys.executable, "-m", "factory.students", str(path)],
+              {**os.environ, "CUDA_VISIBLE_DEVICES": first})

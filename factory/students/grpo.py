@@ -40,12 +40,12 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
 
     logging.getLogger("trl.trainer.grpo_trainer").setLevel(logging.ERROR)  # it takes what is undecided for a mistake
 
-    from factory.students import _base, _rows
+    from factory.students import _plain, _rows
     from factory.students import _training as training
 
     if figures := training.finished(output):
         return figures
-    model, tokenizer = _base.open_base(base)
+    model, tokenizer = _plain.open_base(base)
     opened = _rows.open_rows(dataset, ["prompt"], ["verifier", "reference"])
     rows = [{**row, "length": len(_rows.prompt_tokens(tokenizer, row["prompt"]))} for row in opened]
     limit = _rows.limit(model, max_length, max_tokens)
@@ -65,7 +65,10 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
                           train_dataset=_rows.ordered(kept, places),
                           reward_funcs=judged(timeout, workers, -1.0 if punish_undecided else None))
     figures = {"plugin": "grpo", "epochs": epochs, "prompts": len(kept), "prompts_too_long": too_long,
-               "length_limit": limit, "group": group, **training.train(trainer), **rise(trainer.state.log_history)}
+               "length_limit": limit, "group": group,
+               **_plain.run(trainer, [(group, row["length"] + max_tokens) for row in kept], places, batch, output,
+                            4 / 3 if beta else 1, max_tokens),
+               **rise(trainer.state.log_history)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
 
 

@@ -15,4 +15,5 @@ def kto(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_
     from trl import KTOConfig, KTOTrainer
 
     from factory.students._by_trl import train
-    return train(KTOTrainer, KTOConfig, given, VERSION, ["completion"], ["label"], beta=beta)
+    # the reference reads each row, and both read it with another row's answer
+    return train(KTOTrainer, KTOConfig, given, VERSION, ["completion"], ["label"], passes=2, beta=beta)

@@ -39,7 +39,7 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
     from transformers import AutoModelForTokenClassification, TrainingArguments
 
     from factory.students import _heads as heads
-    from factory.students import _rows
+    from factory.students import _plain, _rows
     from factory.students import _training as training
 
     if figures := training.finished(output):
@@ -65,7 +65,7 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
     figures = {"plugin": "process_reward_model", "labels": labels, "epochs": epochs, "rows": len(kept),
                "rows_held_out": held, "rows_left_out": left_out, "length_limit": limit,
                "steps_labelled": sum(len(r["places"]) for r in kept),
-               **training.train(trainer),
+               **_plain.run(trainer, [(1, row["length"]) for row in kept], places, batch, output),
                **quality(trainer.model, [row for row in rows if heads.is_held_out(row["problem_id"], held_out)])}
     return training.finish(trainer.model, tokenizer, base, output, figures)
 

@@ -34,7 +34,7 @@ def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, 
     from trl import RewardConfig
 
     from factory.students import _heads as heads
-    from factory.students import _rows
+    from factory.students import _plain, _rows
     from factory.students import _training as training
 
     if figures := training.finished(output):
@@ -55,7 +55,8 @@ def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, 
                            data_collator=functools.partial(heads.collate_rankings, pad=tokenizer.pad_token_id))
     figures = {"plugin": "reward_model", "epochs": epochs, "prompts": len(kept), "prompts_held_out": held,
                "pairs": sum(len(row["pairs"]) for row in kept), "pairs_too_long": too_long,
-               "length_limit": limit, **training.train(trainer),
+               "length_limit": limit,
+               **_plain.run(trainer, [(len(row["texts"]), row["length"]) for row in kept], places, batch, output),
                **quality(trainer.model, [row for row in rows if heads.is_held_out(row["problem_id"], held_out)])}
     return training.finish(trainer.model, tokenizer, base, output, figures)
 

@@ -31,6 +31,7 @@ def test_it_trains_on_what_its_emitter_writes(base: Path, dpo_rows: list[Any], d
     assert (figures["rows_too_long"], figures["resumed_from_step"]) == (1, 0)
     assert figures["rows"] == len(form([*dpo_rows, long])) - 1
     assert figures["last_loss"] < figures["first_loss"]
+    assert all(figures[key] > 0 for key in ("tokens", "tokens_per_second", "mfu", "peak_memory", "estimated_memory"))
     AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
 
 

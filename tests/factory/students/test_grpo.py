@@ -66,6 +66,7 @@ def test_the_reward_rises(base: Path, dataset: Write, tmp_path: Path, monkeypatc
                         learning_rate=1e-2)
     assert figures["steps"] == 24
     assert figures["last_reward"] > figures["first_reward"] + 0.3
+    assert all(figures[key] > 0 for key in ("tokens", "tokens_per_second", "mfu", "peak_memory", "estimated_memory"))
     AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
 
 

@@ -68,7 +68,7 @@ def test_several_gpus_are_several_processes_by_a_configuration_that_is_kept(
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setattr("os.execv", lambda program, command: started.append(command))
     given = {"plugin": "sft", "output": str(tmp_path / "output"), "params": {}}
-    for changes, gpus in [({}, 1), ({"plugin": "grpo"}, 4), ({"params": {"device": "cpu"}}, 4)]:
+    for changes, gpus in [({}, 1), ({"plugin": "grpo"}, 1), ({"params": {"device": "cpu"}}, 4)]:
         _several.relaunch(tmp_path / "spec.json", {**given, **changes}, gpus)
     assert started == []
     _several.relaunch(tmp_path / "spec.json", given, 4)
@@ -80,6 +80,18 @@ def test_several_gpus_are_several_processes_by_a_configuration_that_is_kept(
     monkeypatch.setenv("RANK", "1")
     _several.relaunch(tmp_path / "spec.json", given, 4)
     assert len(started) == 1
+
+
+def test_a_trainer_that_takes_one_gpu_sees_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[str]()
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setattr("os.execve", lambda program, command, env: seen.append(env["CUDA_VISIBLE_DEVICES"]))
+    monkeypatch.setattr("os.execv", lambda *_: None)
+    for visible in (None, "3,5"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible) if visible else monkeypatch.delenv(
+            "CUDA_VISIBLE_DEVICES", raising=False)
+        _several.relaunch(tmp_path / "spec.json", {"plugin": "kto", "output": str(tmp_path), "params": {}}, 2)
+    assert seen == ["0", "3"]
 
 
 def test_a_full_disk_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str],

@@ -86,6 +86,7 @@ def test_it_finds_wrong_steps_of_prompts_it_has_not_seen_and_opens_again(base: P
     assert figures["step_auroc"] > 0.95
     assert figures["auroc_min"] > 0.95
     assert figures["first_error_f1"] > 0.8
+    assert all(figures[key] > 0 for key in ("tokens", "tokens_per_second", "mfu", "peak_memory", "estimated_memory"))
     model = AutoModelForTokenClassification.from_pretrained(tmp_path / "out" / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "model")
     scores, = heads.step_scores(model, [heads.step_ids(tokenizer, [{"role": "user", "content": "7?"}],

@@ -94,6 +94,7 @@ def test_it_learns_the_order_on_prompts_it_has_not_seen_and_opens_again(base: Pa
     assert figures["held_out_pairs"] == 3 * figures["prompts_held_out"] > 30
     assert figures["held_out_accuracy"] > 0.9
     assert figures["held_out_auroc"] > 0.9
+    assert all(figures[key] > 0 for key in ("tokens", "tokens_per_second", "mfu", "peak_memory", "estimated_memory"))
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "model")
     better, worse = heads.rewards(model, [heads.text_ids(tokenizer, talk("5 + 5?", text)) for text in
