@@ -50,7 +50,7 @@ def lines(lake: Lake, run_id: str) -> list[tuple[str, list[str]]]:
     found = evaluations(lake, run_id)
     told = scores(lake, found)
     return [("accuracy on held-out problems (pass@1, 95 % interval)",
-             [_score(row) for row in found] + notes(found) + [*map(comparison, _between_students(told, found))]),
+             [*map(_score, found), *notes(found), *grids(told), *map(comparison, _between_students(told, found))]),
             ("with k samples (95 % interval)", [choice(row) for row in most(told)]),
             ("accuracy by difficulty and source", _by_slice(told)),
             ("what the surest answers risk", _risks(told)),
@@ -104,6 +104,12 @@ def met(row: dict[str, Any]) -> str:
         f"; of the others it solves {row['clean_pass_at_1']:.1%}")
     return (f"{row['model']}: {row['contaminated']:,} of {row['problems']:,} problems share words in a row with what "
             f"it was trained on{clean}")
+
+
+def grids(told: Rows) -> list[str]:
+    """How much of the puzzles is right that are right only as a whole."""
+    return [f"{row['model']}: {row['value']:.1%} {_interval(row)} of the cells of {row['n']:,} grids are right"
+            for row in told if row["metric"] == "cells" and not row["slice"]]
 
 
 def _between_students(told: Rows, found: Rows) -> Rows:

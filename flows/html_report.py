@@ -195,7 +195,7 @@ def _evaluations(lake: Lake, run_id: str) -> str:
     told = accuracy.scores(lake, found)
     drawn = svg.intervals([(row["model"], row["low"], row["pass_at_1"], row["high"],
                             f"{row['pass_at_1']:.1%} of {row['problems']:,} problems") for row in found])
-    words = "".join(f"<p>{escape(line)}</p>" for line in accuracy.notes(found))
+    words = "".join(f"<p>{escape(line)}</p>" for line in accuracy.notes(found) + accuracy.grids(told))
     gains = [row for row in told if row["metric"] == "gain"]
     return drawn + words + _headed("Compared on the same problems", _table(
         ["model", "against", "problems", "gain", "95 % interval", "p", "verdict"], [

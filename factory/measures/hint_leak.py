@@ -11,7 +11,7 @@ from functools import lru_cache
 from factory.measures.answers import closing
 from factory.records import Problem, Trace
 
-VERSION = 2
+VERSION = 3
 
 _OPENING = 600  # characters; what comes later was derived from something
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -24,7 +24,8 @@ _HINT = re.compile(
     r"|\b(?:given|provided|expected|reference|known)\s+(?:final\s+)?answer\s+(?:is|was|says|should\s+be)\b"
     r"|\b(?:know|told|given)\s+(?:that\s+)?the\s+(?:correct\s+|final\s+)?answer\b")
 _DERIVES = re.compile(
-    r"\d\s*[-+*/×÷=<>^−·]|[-+*/×÷=^−·]\s*\d|\b(?:because|since|first|step|let|suppose|if|we\s+(?:have|need|can|start))\b")
+    r"\d\s*[-+*/×÷=<>^−·]|[-+*/×÷=^−·]\s*\d"
+    r"|\blet\b(?!(?:'s|’s|\s+(?:me|us))\s+(?:see|look|think|begin|start|answer|explain|check)\b)|\b(?:because|since|first|step|suppose|if|we\s+(?:have|need|can|start))\b")
 _STATES = re.compile(
     r"(?:\b(?:answer|result|solution)\s*(?:is|are|(?:must|should|will|would)\s+be|[:=])\W*(?:the\s+|option\s+)?"
     r"|\A\W*(?:it(?:'s|\s+is)\s+)?)\Z")

@@ -20,6 +20,7 @@ from factory.stages.owed import Job
 from verifiers.majority import contested, merged
 from verifiers.pool import Case, Pool
 from verifiers.verdict import Status
+from verifiers.zebra import cells
 
 COMPARABLE = {"math_equal": "math_equal", "math_close": "math_close", "multiple_choice": "multiple_choice",
               "yes_no": "yes_no", "decimal_compare": "decimal_compare"}
@@ -31,7 +32,8 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,14}")
 @dataclass(frozen=True)
 class Samples:
     """[problems, n] each, in the order of `problems`: whether right and whether undecided, tokens, confidence (mean
-    log-probability, NaN where there is none), score (NaN likewise); answers and responses, None where there is none."""
+    log-probability, NaN where there is none), score (NaN likewise), share of a grid's cells that are right (NaN where
+    there is no grid); answers and responses, None where there is none."""
 
     problems: list[str]
     meta: list[str]
@@ -43,6 +45,7 @@ class Samples:
     thinking: np.ndarray
     confidence: np.ndarray
     score: np.ndarray
+    share: np.ndarray
     answers: list[list[str | None]]
     responses: list[list[str | None]]
 
@@ -77,9 +80,10 @@ def _read(lake: Lake, run_id: str, teacher: str, strategy: str, n: int, score: m
     rows = lake.rows("""
         WITH told AS (SELECT trace_id, value FROM measurements WHERE measure = $5 AND params = $6 AND version = $7)
         SELECT m.problem_id, any_value(p.meta) AS meta, any_value(p.source) AS source,
-               any_value(p.verifier) AS verifier, list({'sample': t.sample, 'status': v.status, 'answer': v.answer,
-                 'response': t.response, 'completion_tokens': t.completion_tokens,
-                 'thinking_tokens': t.thinking_tokens, 'mean_logprob': t.mean_logprob, 'score': s.value}) AS found
+               any_value(p.verifier) AS verifier, any_value(p.reference) AS reference,
+               list({'sample': t.sample, 'status': v.status, 'answer': v.answer, 'response': t.response,
+                     'completion_tokens': t.completion_tokens, 'thinking_tokens': t.thinking_tokens,
+                     'mean_logprob': t.mean_logprob, 'score': s.value}) AS found
         FROM members m JOIN problems p ON p.id = m.problem_id
         LEFT JOIN traces t ON t.problem_id = m.problem_id AND t.teacher = $2 AND t.strategy = $3 AND t.sample < $4
         LEFT JOIN judged v ON v.trace_id = t.id AND v.verifier = p.verifier
@@ -97,7 +101,16 @@ def _read(lake: Lake, run_id: str, teacher: str, strategy: str, n: int, score: m
         undecided=_matrix([[s not in ("correct", "wrong") for s in row] for row in column("status")], n),
         tokens=_matrix(column("completion_tokens"), n, 0), thinking=_matrix(column("thinking_tokens"), n),
         confidence=_matrix(column("mean_logprob"), n), score=_matrix(column("score"), n),
+        share=np.array([_shares(row, said) for row, said in zip(rows, column("response"), strict=True)]).reshape(-1, n),
         answers=column("answer"), responses=column("response"))
+
+
+def _shares(row: dict[str, Any], responses: Sequence[str | None]) -> list[float]:
+    """ZebraLogic's cell accuracy: a grid of which one cell is wrong is wrong, and yet not as wrong as any."""
+    if row["verifier"] != "zebra":
+        return [np.nan] * len(responses)
+    counted = [cells(said or "", row["reference"]) for said in responses]
+    return [right / of if of else np.nan for right, of in counted]
 
 
 def _placed(found: Sequence[dict[str, Any]], n: int) -> list[dict[str, Any] | None]:

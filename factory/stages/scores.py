@@ -16,10 +16,11 @@ from factory.records import content_id
 from factory.stages.owed import Job
 from factory.stages.samples import Samples
 
-VERSION = 1
+VERSION = 2
 """Of how the rows are computed: a new one computes anew."""
 
 COVERAGES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+WORDS = 8
 Values = dict[tuple[str, int], np.ndarray]
 """(metric, k) -> [problems]."""
 
@@ -79,19 +80,30 @@ def slices(samples: Samples, base: np.ndarray | None) -> dict[str, np.ndarray]:
 
 
 def _by_difficulty(samples: Samples, base: np.ndarray | None) -> dict[str, np.ndarray]:
+    told = [json.loads(meta or "{}") for meta in samples.meta]
     for name in ("level", "difficulty", "size"):
-        told = np.array([_number(meta, name) for meta in samples.meta])
-        if len(known := np.flatnonzero(np.isfinite(told))) > len(told) / 2:
-            return {f"{name} {band}": known[where] for band, where in metrics.bands(told[known].tolist())}
+        values = ["" if meta.get(name) is None else str(meta[name]) for meta in told]
+        for found in (_by_number(values), _by_word(values)):
+            if sum(map(len, found.values())) > len(values) / 2:
+                return {f"{name} {band}": where for band, where in found.items()}
     if base is None or not len(base):
         return {}
     return {f"base solves {band}": where for band, where in metrics.bands(np.round(base, 2).tolist(), 4)}
 
 
-def _number(meta: str, name: str) -> float:
-    """3 for 3, "3" and "Level 3"."""
-    told = re.search(r"-?\d+(?:\.\d+)?", str(json.loads(meta or "{}").get(name, "")))
-    return float(told[0]) if told else np.nan
+def _by_number(values: Sequence[str]) -> dict[str, np.ndarray]:
+    """Bands of the numbers in them: 3, "3" and "Level 3" are one."""
+    numbers = np.array([float(found[0]) if (found := re.search(r"-?\d+(?:\.\d+)?", value)) else np.nan
+                        for value in values])
+    known = np.flatnonzero(np.isfinite(numbers))
+    return {band: known[where] for band, where in metrics.bands(numbers[known].tolist())} if len(known) else {}
+
+
+def _by_word(values: Sequence[str]) -> dict[str, np.ndarray]:
+    """Easy, medium and hard, or S to XL; what has more names than `WORDS` says something else."""
+    plain = np.array([value.strip().casefold() for value in values])
+    names = sorted({str(value) for value in plain if value})
+    return {name: np.flatnonzero(plain == name) for name in names} if len(names) <= WORDS else {}
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
@@ -104,6 +116,10 @@ def rows(samples: Samples, values: Values, parts: Mapping[str, np.ndarray]) -> I
         yield _row(metric, k, "", found, tokens)
     for name, where in parts.items():
         yield _row("pass", 1, name, samples.right.mean(axis=1)[where], tokens[where])
+    counted = np.flatnonzero(np.isfinite(samples.share).all(axis=1))
+    for name, where in {"": counted, **{name: np.intersect1d(where, counted) for name, where in parts.items()}}.items():
+        if len(where):
+            yield _row("cells", 1, name, samples.share.mean(axis=1)[where], tokens[where])
 
 
 def _row(metric: str, k: int, part: str, values: np.ndarray, tokens: np.ndarray) -> dict[str, Any]:

@@ -47,12 +47,12 @@ def compared(row: Row, side: str, mask_shared: bool) -> range:
     """The places of a side's answer that are compared with the other's.
 
     What both begin with says nothing about which is better, and no more does the token that ends both (Llama 3.1,
-    section 4.1.4), unless a side has nothing else to show.
+    section 4.1.4), unless a side has nothing else to show, or was cut and ends in some token.
     """
     sides = [row["chosen_ids"], row["rejected_ids"]]
     mine, other = sides if side == "chosen" else sides[::-1]
     begin = shared(mine, other) if mask_shared else 0
-    both_end = mine[-1] == other[-1] and min(len(mine), len(other)) - begin > 1 and mask_shared
+    both_end = row["whole"] and mine[-1] == other[-1] and min(len(mine), len(other)) - begin > 1 and mask_shared
     return range(begin, len(mine) - both_end)
 
 

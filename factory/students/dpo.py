@@ -11,7 +11,7 @@ without measuring it.
 from pathlib import Path
 from typing import Any, Literal
 
-VERSION = 2
+VERSION = 3
 NEEDS = ("torch", "trl")
 """Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
 
@@ -67,15 +67,17 @@ def dpo(base: Path, dataset: Path, output: Path, *, loss: Literal["dpo", "simpo"
 
 
 def tokenised(tokenizer: Any, row: dict[str, Any], cut_after: int | None) -> dict[str, Any]:
-    """A pair for the trainer, both sides cut `cut_after` tokens after they part. `length` is of both together."""
+    """A pair for the trainer, both sides cut `cut_after` tokens after they part. `length` is of both together; `whole`
+    says whether both still have their end."""
     from factory.students import _rows
     from factory.students._pairs import shared
 
     prompt = _rows.prompt_tokens(tokenizer, row["prompt"])
     chosen, rejected = (_rows.answer_tokens(tokenizer, row["prompt"], row[side][-1]) for side in ("chosen", "rejected"))
     end = shared(chosen, rejected) + cut_after if cut_after else None
+    whole = end is None or end >= max(len(chosen), len(rejected))
     chosen, rejected = chosen[:end], rejected[:end]
-    return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected,
+    return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "whole": whole,
             "length": 2 * len(prompt) + len(chosen) + len(rejected),
             "longest": len(prompt) + max(len(chosen), len(rejected))}
 

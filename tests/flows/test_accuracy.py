@@ -39,6 +39,7 @@ def lake(tmp_path: Path) -> Lake:
         *(score("sft", metric, k, 0.5 + k / 20, by="reward" if metric == "best" else None)
           for metric in ("pass", "consensus", "best") for k in (1, 4)),
         score("sft", "pass", 1, 0.7, slice="level 1"), score("sft", "pass", 1, 0.4, slice="level 2"),
+        score("sft", "cells", 1, 0.62), score("sft", "cells", 1, 0.5, slice="size s"),
         {**score("dpo", "gain", 1, -0.02, against="base"), "p": 0.3},
         {**score("dpo", "gain", 1, -0.02, against="sft"), "p": 0.3, "low": -0.06, "high": 0.02},
         *(score("sft", "pass", 1, 0.2 + budget / 200, "curve", budget=budget, thinking=budget * 0.9)
@@ -55,6 +56,8 @@ def test_a_gain_whose_interval_holds_0_is_told_to_be_not_significant(lake: Lake)
     assert "+3.0% [+1.0%, +5.0%] against the base   (" in sft
     assert "+1.0% [-1.0%, +3.0%] against the base, not significant" in dpo
     assert "  dpo against sft: -2.0% [-6.0%, +2.0%], p = 0.3: not significant" in lines
+    assert [line for line in lines if "cells" in line] == [
+        "  sft: 62.0% [57.0%, 67.0%] of the cells of 200 grids are right"]
 
 
 def test_every_report_says_how_it_was_asked(lake: Lake) -> None:

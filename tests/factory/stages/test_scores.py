@@ -144,6 +144,36 @@ def test_difficulty_and_source_are_slices(run_of: Callable[..., Run], tmp_path: 
     assert found == {"": 60, "level 0": 20, "level 1": 20, "level 2": 20, "source s0": 30, "source s1": 30}
 
 
+def test_a_difficulty_may_be_a_word(run_of: Callable[..., Run], tmp_path: Path) -> None:
+    file = tmp_path / "words.jsonl"
+    words = ("Easy", "hard", "easy", "")
+    file.write_text("".join(json.dumps({"prompt": p, "reference": r, "difficulty": words[i % 4]}) + "\n"
+                            for i, (p, r) in enumerate(HELD_OUT)))
+    run = run_of(problems={"plugin": "jsonl", "path": str(file), "meta": ["difficulty"], "verifier": "exact_match"})
+    [base] = evaluate.evaluate(run, {})
+    found = {row["slice"]: row["n"] for row in told(run, evaluation=base["id"], metric="pass", k=1)}
+    assert found == {"": 60, "difficulty easy": 30, "difficulty hard": 15}
+
+
+def test_names_that_are_no_difficulties_make_no_slices() -> None:
+    assert scores._by_word([f"subject {i}" for i in range(scores.WORDS + 1)]) == {}
+    assert list(scores._by_word(["S", "XL", "S"])) == ["s", "xl"]
+    assert list(scores._by_number(["Level 3", "3", "Level 5", "?"])) == ["3", "5"]
+
+
+def test_a_grid_that_is_wrong_as_a_whole_has_a_share_of_right_cells(
+        run_of: Callable[..., Run], source: Callable[..., dict[str, Any]]) -> None:
+    right, said = ({"House 1": {"Name": "Eric", "Pet": "cat"}, "House 2": {"Name": "Bob", "Pet": pet}}
+                   for pet in ("dog", "cat"))
+    puzzler = STUDENT.replace("return await super().ask(messages, seed)",
+                              f"from factory.records import Completion\n        text = {json.dumps(said)!r}\n        "
+                              'return Completion("", text, text, "stop", 5, 5)')
+    run = run_of(puzzler, problems=source([("Who?", json.dumps(right))], name="grids", verifier="zebra"))
+    [base] = evaluate.evaluate(run, {})
+    [row] = told(run, evaluation=base["id"], metric="cells")
+    assert (base["pass_at_1"], row["value"], row["n"], row["k"]) == (0, 0.75, 1, 1)
+
+
 def test_where_no_difficulty_is_stated_it_is_how_often_the_base_is_right(run_of: Callable[..., Run], tmp_path: Path
                                                                          ) -> None:
     run = run_of()
@@ -169,7 +199,7 @@ def test_two_writings_are_one_answer_where_the_verifier_can_tell(make_run: Make)
     none = np.zeros((2, 5))
     found = Samples(
         problems=["p"] * 2, meta=["{}"] * 2, source=[""] * 2, verifier=["math_equal", "exact_match"], right=none,
-        undecided=none, tokens=none, thinking=none, confidence=none, score=none,
+        undecided=none, tokens=none, thinking=none, confidence=none, score=none, share=none,
         answers=[["0.5", "1/2", "\\frac{1}{2}", "3", None], ["0.5", "1/2", "0.5", "3", None]], responses=[])
     run = make_run()
     first, second = one_writing(found, run.recipe.verify)

@@ -35,6 +35,7 @@ def test_a_cut_keeps_what_is_shared_and_a_few_tokens_after_it(base: Path) -> Non
     assert tokenizer.decode(whole["chosen_ids"]) == row["chosen"][0]["content"] + "<|im_end|>"
     assert tokenizer.decode(whole["prompt_ids"]) == "<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
     assert dpo.tokenised(tokenizer, row, 0) == whole
+    assert [dpo.tokenised(tokenizer, row, after)["whole"] for after in (3, 10, 100, None)] == [False, False, True, True]
 
 
 def test_a_side_that_ends_where_they_part_keeps_its_end(base: Path) -> None:

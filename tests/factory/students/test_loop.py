@@ -59,16 +59,19 @@ def test_the_operations_of_a_step_are_counted_as_the_formula_says(supervised: An
     assert flops(trainer.model, trainer.collate([row])) == expected
 
 
-PAIR = {"prompt_ids": [1, 2, 3], "chosen_ids": [4, 5, 6, 7, 9], "rejected_ids": [4, 5, 8, 9], "reference": [-2.0, -3.0]}
+PAIR = {"prompt_ids": [1, 2, 3], "chosen_ids": [4, 5, 6, 7, 9], "rejected_ids": [4, 5, 8, 9], "whole": True,
+        "reference": [-2.0, -3.0]}
 
 
 def test_what_both_sides_begin_with_and_the_end_of_both_are_not_compared() -> None:
     assert [list(compared(PAIR, side, True)) for side in ("chosen", "rejected")] == [[2, 3], [2]]
     assert [list(compared(PAIR, side, False)) for side in ("chosen", "rejected")] == [[0, 1, 2, 3, 4], [0, 1, 2, 3]]
+    cut = PAIR | {"whole": False}  # the token that both end in is one of the text
+    assert [list(compared(cut, side, True)) for side in ("chosen", "rejected")] == [[2, 3, 4], [2, 3]]
 
 
 def test_the_end_is_compared_where_it_is_all_that_a_side_has_to_show() -> None:
-    short = {"prompt_ids": [1], "chosen_ids": [4, 9], "rejected_ids": [4, 5, 9]}
+    short = {"prompt_ids": [1], "chosen_ids": [4, 9], "rejected_ids": [4, 5, 9], "whole": True}
     assert [list(compared(short, side, True)) for side in ("chosen", "rejected")] == [[1], [1, 2]]
 
 
