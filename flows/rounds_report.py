@@ -10,6 +10,7 @@ from typing import Any
 from factory.lake import Lake
 from factory.plugins import did_you_mean
 from factory.protocols import UserError
+from factory.stages.evaluate import TOO_EASY
 from flows import accuracy
 
 Row = dict[str, Any]
@@ -36,10 +37,13 @@ def text(rows: Sequence[Row]) -> str:
     decided, last = _scored(rows), rows[-1]
     parts = [f"rounds of {last['name']} ({last['run_id']}){_how(decided)}", *(["", _HEAD] if decided else [])]
     for row in decided:
-        parts += [_line(row), f"       {row['reason']}"]
+        parts += [_line(row), f"       {row['reason']}{_met(row)}"]
     parts += _section("on the test problems, which nobody was asked before the gate had decided", [
-        f"round {row['round']}  {row['student']:<14}{_score(row, 'test_')}   ({row['test_problems']:,} problems)"
+        f"round {row['round']}  {row['student']:<14}{_score(row, 'test_')}   ({row['test_problems']:,} problems"
+        f"{_met(row, 'test_')})"
         for row in decided if row["promoted"]])
+    parts += [f"warning: {row['student']} solves {row['score']:.1%} before any training, so these problems can hardly "
+              "show a gain: take harder ones" for row in decided[:1] if row["score"] > TOO_EASY]
     parts += _section("the rest of the panel: change against the best so far", [
         line for row in decided for line in _panel(row)])
     parts += _section("data", [_data(row) for row in decided if row["data"]])
@@ -73,6 +77,12 @@ def _line(row: Row) -> str:
 
 def _score(row: Row, of: str = "") -> str:
     return f"{row[f'{of}score']:6.1%} [{row[f'{of}low']:.1%}, {row[f'{of}high']:.1%}]"
+
+
+def _met(row: Row, of: str = "") -> str:
+    """What the student has met of the problems in training; nothing is said of a model that was not trained here."""
+    count = row[f"{of}contaminated"]
+    return "" if count is None else f"; {count:,} of them share words in a row with its training data"
 
 
 def _panel(row: Row) -> list[str]:

@@ -115,9 +115,9 @@ def _evaluated(run: Run, asked: Sequence[Asked]) -> list[dict[str, Any]]:
     if len(asked) and asked[0].rates.mean() > TOO_EASY:
         print(f"warning: {asked[0].model.name} solves {asked[0].rates.mean():.1%} of the held-out problems before any "
               "training, so they can hardly show a gain: take harder ones", file=sys.stderr)
-    rows, training = [], seen.Training(run)
+    rows = []
     for place, one in enumerate(asked):
-        row = _row(run, options, one, asked[:place], _met(training, one))
+        row = _row(run, options, one, asked[:place], _met(run, one))
         if row["id"] not in run.lake.ids("evaluations"):
             found = [scores.record(row, told) for told in _scores(run, options, one, asked[:place])]
             run.lake.append_new("scores", found)
@@ -142,11 +142,11 @@ def _row(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked], met:
         clean_pass_at_1=float(clean.mean()) if len(clean) else None, created=now(), **scores.asked_how(one.job))
 
 
-def _met(training: seen.Training, one: Asked) -> np.ndarray | None:
+def _met(run: Run, one: Asked) -> np.ndarray | None:
     """[problems]: whether each meets the training data; None for a model that was not trained here."""
-    if one.model.name not in [spec.name for spec in training.run.recipe.students]:
+    if not seen.is_trained(run.lake, one.model.path):
         return None
-    return np.isin(one.samples.problems, list(training.met(one.model.name)))
+    return np.isin(one.samples.problems, list(seen.met(run, one.model.name, one.model.path)))
 
 
 def _scores(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked]) -> Iterator[dict[str, Any]]:

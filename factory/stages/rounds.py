@@ -22,7 +22,7 @@ from factory.protocols import Exhausted, UserError
 from factory.recipe import Adaptive, Generate, MeasureSpec, OnPolicy, Plugin, Recipe, Rounds, Spending
 from factory.records import canonical, content_id
 from factory.run import Run, make_teacher, strategy_key
-from factory.stages import gate, load, on_policy, verify
+from factory.stages import gate, load, on_policy, seen, verify
 from factory.stages.gate import DEV, Decision, Scores
 from factory.stages.generate import buy_all
 from factory.stages.owed import Job
@@ -380,7 +380,8 @@ def _test(loop: Loop, promoted: Sequence[Row]) -> None:
         test = scores[TEST]
         low, high = interval(test.right)
         row |= dict(test_problems=len(test.right), test_score=float(test.right.mean()), test_low=low, test_high=high,
-                    evaluated_tokens=row["evaluated_tokens"] + test.tokens)
+                    evaluated_tokens=row["evaluated_tokens"] + test.tokens,
+                    test_contaminated=_met(loop, row["student"], Path(row["path"]), TEST))
 
 
 def spent(loop: Loop, number: int, reason: str) -> Row:
@@ -401,7 +402,14 @@ def _row(loop: Loop, number: int, place: int, name: str, path: Path, scores: Map
         round=number, place=place, student=name, path=str(path), made_by=run.id if run else None,
         problems=len(dev.right), samples=loop.arena.recipe.generate.samples, score=float(dev.right.mean()), low=low,
         high=high, asked=canonical(asked_how(loop.job(path))), distinct=dev.distinct, diversity=dev.diversity,
-        stopped="", evaluated_tokens=sum(one.tokens for one in scores.values()), created=now())
+        contaminated=_met(loop, name, path, DEV), stopped="",
+        evaluated_tokens=sum(one.tokens for one in scores.values()), created=now())
+
+
+def _met(loop: Loop, student: str, model: Path, part: str) -> int | None:
+    """How many of the problems it met in training, in this round or before; None for what was not trained here."""
+    known = seen.is_trained(loop.run.lake, model)
+    return len(seen.met(loop.arena, student, model, part)) if known else None
 
 
 def _told(decision: Decision) -> Row:

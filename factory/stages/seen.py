@@ -7,51 +7,26 @@ in common (313 of 500 of the worlds), and are other problems all the same.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from factory.grams import numbers
-from factory.lake import now
+from factory.lake import Lake, now
 from factory.overlap import Hit, Overlap, shared
 from factory.records import canonical, content_id
 from factory.run import Run
-from factory.stages import on_policy
 from factory.stages.decontaminate import LONG
 
 VERSION = 2
 
 
-@dataclass(frozen=True)
-class Training:
-    """What the students of a run were trained on."""
-
-    run: Run
-
-    @cached_property
-    def runs(self) -> list[str]:
-        """Ids of the runs in which they were."""
-        return [self.run.id, *(own.id for own in on_policy.runs(self.run))]
-
-    def met(self, student: str) -> set[str]:
-        """Ids of the held-out problems that meet the data of a student, and of the students it started from."""
-        return _met(self.run, student, self._selections(student))
-
-    def _selections(self, student: str) -> list[str]:
-        """Of the datasets that the student, the one it started from, and so on, were trained on."""
-        base = {spec.name: spec.base for spec in self.run.recipe.students}
-        found, name = [], student
-        while name in base:
-            found.append(self.run.lake.value("""SELECT d.selection FROM students s JOIN datasets d ON d.id = s.dataset
-                WHERE s.run_id IN (SELECT unnest($1)) AND s.name = $2 ORDER BY s.created DESC""", [self.runs, name]))
-            name = base[name]
-        return sorted({selection for selection in found if selection})
-
-
-def _met(run: Run, student: str, selections: list[str]) -> set[str]:
-    words = run.recipe.decontaminate.words
+def met(run: Run, student: str, model: Path, part: str = "evaluate") -> set[str]:
+    """Ids of the problems of `part` that meet the data which the student in the folder `model`, the one that it started
+    from, and so on, were trained on."""
+    words, selections = run.recipe.decontaminate.words, _selections(run.lake, model)
     members = run.lake.rows("""SELECT p.id, p.prompt FROM members m JOIN problems p ON p.id = m.problem_id
-        WHERE m.run_id = $1 AND m.part = 'evaluate' ORDER BY p.id""", [run.id])
+        WHERE m.run_id = $1 AND m.part = $2 ORDER BY p.id""", [run.id, part])
     params = canonical({"words": words, "version": VERSION})
     screening = content_id("seen", run.id, selections, params, [row["id"] for row in members])
     if screening not in run.lake.ids("screenings"):
@@ -65,6 +40,30 @@ def _met(run: Run, student: str, selections: list[str]) -> set[str]:
             items=len(members), dropped=0, created=now())])
     return {row[0] for row in run.lake.sql("SELECT item FROM contamination WHERE screening = $1",
                                            [screening]).fetchall()}
+
+
+def is_trained(lake: Lake, model: Path) -> bool:
+    """Whether it was trained here, so that its data is known."""
+    return _place(model) in _trainings(lake)
+
+
+def _selections(lake: Lake, model: Path) -> list[str]:
+    """What was chosen for the training of a model and of those before it."""
+    known, found = _trainings(lake), set[str]()
+    while row := known.pop(_place(model), None):
+        found.add(row["selection"])
+        model = Path(row["base"] or "")
+    return sorted(found)
+
+
+def _trainings(lake: Lake) -> dict[tuple[str, ...], dict[str, Any]]:
+    return {_place(Path(row["path"])): row for row in lake.rows(
+        "SELECT s.path, s.base, d.selection FROM students s JOIN datasets d ON d.id = s.dataset")}
+
+
+def _place(model: Path) -> tuple[str, ...]:
+    """A model's folder within its lake, students/RECIPE/STUDENT/model: the lake may lie elsewhere now."""
+    return model.parts[-4:]
 
 
 def _look(run: Run, selections: list[str], members: list[dict[str, Any]], words: int) -> list[dict[str, Any]]:

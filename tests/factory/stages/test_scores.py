@@ -317,13 +317,16 @@ def test_a_problem_of_the_same_template_with_other_numbers_was_not_met_and_the_s
     assert a["contaminated"] == 2
 
 
-def test_the_runs_in_which_students_were_trained_are_looked_up_once(
-        run_of: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = list[str]()
-    monkeypatch.setattr("factory.stages.seen.on_policy.runs", lambda run: looked.append(run.id) or iter(()))
-    run = run_of()
-    evaluate.evaluate(run, {"a": tmp_path / "90", "b": tmp_path / "20"})
-    assert looked == [run.id]
+def test_what_the_model_was_trained_on_that_a_student_started_from_counts_too(run_of: Callable[..., Run], tmp_path: Path
+                                                                              ) -> None:
+    told_in_training = "A farmer has three red barns and seven white goats in his yard. How many animals does he have?"
+    run = run_of(rows=[(told_in_training + " Think.", "7"), *HELD_OUT])
+    _trained_on(run, told_in_training)
+    run.lake.append("datasets", [dict(id="b1-e", selection="b1-none", run_id=run.id, name="e", rows=1, created="1")])
+    run.lake.append("students", [dict(id="b1-b", run_id=run.id, name="b", dataset="b1-e", path=str(tmp_path / "20"),
+                                      base=str(tmp_path / "90"), created="1")])
+    _, b = evaluate.evaluate(run, {"b": tmp_path / "20"})
+    assert b["contaminated"] == 1
 
 
 def _trained_on(run: Run, prompt: str) -> None:
@@ -334,7 +337,8 @@ def _trained_on(run: Run, prompt: str) -> None:
     run.lake.append("picks", [dict(id="b1-pick", selection="b1-s", run_id=run.id, dataset="d", problem_id="b1-trained",
                                    chosen="b1-trace")])
     run.lake.append("datasets", [dict(id="b1-d", selection="b1-s", run_id=run.id, name="d", rows=1, created="1")])
-    run.lake.append("students", [dict(id="b1-a", run_id=run.id, name="a", dataset="b1-d", path="90", created="1")])
+    run.lake.append("students", [dict(id="b1-a", run_id=run.id, name="a", dataset="b1-d", path=str(
+        run.lake.folder.parent / "90"), created="1")])
 
 
 # -- curves ----------------------------------------------------------------------------------------------------------
