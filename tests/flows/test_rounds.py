@@ -138,6 +138,11 @@ def test_the_best_student_is_the_next_teacher_and_all_is_noted(make: Callable[..
         assert row["gain_low"] > 0 and row["p"] < 0.05 and row["low"] < row["score"] < row["high"]
         assert row["tokens"] > 0 and row["trained_tokens"] == 100 and row["seconds"] > 0
         assert json.loads(row["data"])["traces"] == 120
+    assert [row["contaminated"] for row in rows] == [row["test_contaminated"] for row in rows] == [None, 0, 0, 0, 0]
+    told = rounds_report.text(rows)
+    assert told.count("; 0 of them share words in a row with its training data") == 8
+    assert "before any training" not in told
+    assert "base solves 97.0% before any training" in rounds_report.text([{**rows[0], "score": 0.97}, *rows[1:]])
     asked = run.lake.sql("SELECT name, teacher FROM runs ORDER BY started").fetchall()
     assert [name for name, _ in asked] == ["loop-r1", "loop-r1-sft", "loop-r2", "loop-r2-sft"]
     assert [json.loads(teacher)["digest"] for _, teacher in asked] == [
