@@ -43,6 +43,9 @@ def open_base(base: Path, kind: Any = AutoModelForCausalLM, **options: Any) -> t
     if kind is AutoModelForCausalLM and (missing := sorted(found["missing_keys"])):
         raise UserError(f"the model in {base} lacks {len(missing)} of its weights (the first is {missing[0]}), which "
                         "would begin as random numbers: fetch it again")
+    if broken := next((name for name, weights in model.named_parameters() if not bool(weights.isfinite().all())), None):
+        raise UserError(f"the model in {base} has weights that are no numbers (the first is {broken}): fetch it again, "
+                        "or take one that was trained to its end")
     for name, value in (("chat template", tokenizer.chat_template), ("end-of-text token", tokenizer.eos_token)):
         if not value:
             raise UserError(f"the tokenizer in {base} has no {name}: add one, or use an instruction-tuned base")

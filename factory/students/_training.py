@@ -110,10 +110,21 @@ def _kept(checkpoints: Path) -> str:
 def train(trainer: Any) -> Row:
     """Train from the last complete checkpoint, or from the start. Returns the figures that every run has."""
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(Watch)
+    watch = Watch()
+    trainer.add_callback(watch)
     trainer._save_checkpoint = partial(_checkpoint, trainer, trainer._save_checkpoint)
     checkpoint = last_complete(Path(trainer.args.output_dir))
-    done = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    try:
+        done = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    except RuntimeError as error:
+        if "probability tensor contains" not in str(error):
+            raise
+        raise UserError(f"the model has no probabilities to sample from after step {trainer.state.global_step}: lower "
+                        f"learning_rate (it is {trainer.args.learning_rate}){_kept(Path(trainer.args.output_dir))}"
+                        ) from error
+    finally:
+        if watch.training_bar:  # or what is said next stands on the bar's line
+            watch.training_bar.close()
     points = [[p["step"], p["loss"]] for p in trainer.state.log_history if "loss" in p]
     return {"steps": trainer.state.global_step, "resumed_from_step": _step(checkpoint) if checkpoint else 0,
             "seconds": round(done.metrics["train_runtime"], 1), "first_loss": _edge(points),
@@ -161,7 +172,8 @@ def _write_checkpoint(trainer: Any, save: Callable[[Any, Any], None], model: Any
     draft, name = folder / ".draft", f"checkpoint-{trainer.state.global_step}"
     trainer._get_output_dir = lambda trial: str(draft)
     try:
-        save(model, trial)
+        with _told_while_there(folder):
+            save(model, trial)
         trainer.accelerator.wait_for_everyone()
         if trainer.args.should_save:
             _sync(path for path in draft.rglob("*") if path.is_file())
@@ -200,6 +212,17 @@ def is_full(error: BaseException, folder: Path) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "No space left" in str(error) or shutil.disk_usage(folder).free < 2**20
+
+
+@contextlib.contextmanager
+def _told_while_there(folder: Path) -> Iterator[None]:
+    """Say that the disk is full before what was half written is removed and it is no more."""
+    try:
+        yield
+    except Exception as error:
+        if is_full(error, folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -247,11 +270,12 @@ def write_model(model: Any, tokenizer: Any, base: Path, output: Path, state: Any
         model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.use_cache = True  # switched off by the trainer, and slow for whoever generates with it
     try:
-        model.save_pretrained(draft, state_dict=state)
-        for file in base.iterdir():  # the base's own files, not the tokenizer written anew: the same bytes for vLLM
-            if file.is_file() and TOKENIZER_FILES.fullmatch(file.name):
-                shutil.copy2(file, draft / file.name)
-        _sync(draft.iterdir())
+        with _told_while_there(output):
+            model.save_pretrained(draft, state_dict=state)
+            for file in base.iterdir():  # the base's own files, not the tokenizer written anew: the same for vLLM
+                if file.is_file() and TOKENIZER_FILES.fullmatch(file.name):
+                    shutil.copy2(file, draft / file.name)
+            _sync(draft.iterdir())
     except Exception:
         shutil.rmtree(draft, ignore_errors=True)
         raise

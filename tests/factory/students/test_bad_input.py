@@ -59,6 +59,12 @@ def of_the_future(base: Path) -> None:
     (base / "config.json").write_text(json.dumps({**config, "model_type": "qwen99"}))
 
 
+def weight_broken(base: Path) -> None:
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"].fill_(float("nan"))
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+
+
 def no_template(base: Path) -> None:
     (base / "chat_template.jinja").unlink()
 
@@ -69,6 +75,7 @@ def no_template(base: Path) -> None:
     (weight_missing, r"lacks 1 of its weights \(the first is model.layers.1.mlp.up_proj.weight"),
     (config_cut, "does not open .*not a valid JSON file.* fetch it again"),
     (of_the_future, "does not open .*qwen99.* or install a transformers that knows it"),
+    (weight_broken, r"has weights that are no numbers \(the first is model.norm.weight\): fetch it again"),
     (no_template, "has no chat template: add one"),
 ])
 def test_a_base_that_is_not_whole_is_refused(copy: Path, sft_rows: list[Any], dataset: Write, tmp_path: Path,
@@ -193,10 +200,13 @@ def test_weights_that_became_no_numbers_in_a_step_are_not_kept(
 
 @pytest.fixture
 def full_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """The disk is full from the n-th checkpoint on: a half-written file, then the error that torch gives."""
+    """The disk is full from the n-th checkpoint on: a half-written file, then torch's error, which does not say so; and
+    there is room again once that file is gone."""
     from trl import SFTTrainer
 
-    true, saved = SFTTrainer._save_checkpoint, list[int]()
+    true, saved, usage = SFTTrainer._save_checkpoint, list[int](), shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0) if list(
+        Path(folder).glob(".draft/*/model.safetensors")) else usage(folder))
 
     def fill(count: int) -> None:
         def save(self: Any, model: Any, trial: Any) -> None:
@@ -205,7 +215,7 @@ def full_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None
                 folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
                 folder.mkdir(parents=True)
                 (folder / "model.safetensors").write_bytes(b"half of i")
-                raise OSError(28, "No space left on device")
+                raise RuntimeError("unexpected pos 64 vs 32")
             true(self, model, trial)
         monkeypatch.setattr(SFTTrainer, "_save_checkpoint", save)
     yield fill

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("trl", reason="the training plugins need the extra [train]")
 
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory import plugins
 from factory.protocols import UserError
@@ -68,6 +68,19 @@ def test_the_reward_rises(base: Path, dataset: Write, tmp_path: Path, monkeypatc
     assert figures["last_reward"] > figures["first_reward"] + 0.3
     assert all(figures[key] > 0 for key in ("tokens", "tokens_per_second", "mfu", "peak_memory", "estimated_memory"))
     AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
+
+
+def test_a_model_that_overflows_has_nothing_to_sample_from_and_that_is_a_sentence(base: Path, dataset: Write,
+                                                                                  tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.model.norm.weight.data.fill_(1e38)
+    model.model.embed_tokens.weight.data.mul_(1e4)
+    model.save_pretrained(tmp_path / "wild")
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "wild")
+    rows = [{"prompt": [{"role": "user", "content": f"{i}?"}], "verifier": "math_equal", "reference": "7"}
+            for i in range(8)]
+    with pytest.raises(UserError, match=r"no probabilities to sample from after step 0: lower learning_rate"):
+        grpo.grpo(tmp_path / "wild", dataset(rows), tmp_path / "out", threads=1, max_tokens=4)
 
 
 @pytest.mark.parametrize(("params", "says"), [
