@@ -3,6 +3,7 @@
 Streamed unless told otherwise, so a `limit` downloads little. Its readers, unlike `jsonl`, stop at a malformed file.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,18 @@ def _open(dataset: str, name: str | None, split: str, streaming: bool, revision:
         raise UserError(f"{dataset} is a file: give its folder, or use the source jsonl, csv_file or parquet")
     try:
         rows: Iterable[Any] = (
-            datasets.load_dataset("json", data_files=dataset, split="train", streaming=streaming)
+            datasets.load_dataset("json", data_files=_pinned(dataset, revision), split="train", streaming=streaming)
             if dataset.endswith(".jsonl") else
             datasets.load_dataset(dataset, name, split=split, streaming=streaming, revision=revision))
     except Exception as error:  # offline, unknown, gated, no such split: the library raises a dozen kinds
         raise UserError(f"the dataset '{dataset}' cannot be opened ({_short(error)}): check `dataset`, `name`, "
                         "`hf_split` and the network, and log in with `hf auth login` if it is gated") from error
     return rows
+
+
+def _pinned(files: str, revision: str | None) -> str:
+    """`hf://datasets/owner/name@REVISION/…`"""
+    return re.sub(r"^(hf://datasets/[^/@]+/[^/@]+)(?=/)", rf"\1@{revision}", files) if revision else files
 
 
 def _licence(dataset: str, revision: str | None) -> str:

@@ -121,7 +121,7 @@ def seconds_a_token(trainer: Any, lines: list[Line]) -> float:
     """Of a forward and a backward pass over one batch, thrown away."""
     taken = seconds(lambda: trainer.training_step(trainer.model, lines))
     trainer.model.zero_grad(set_to_none=True)
-    return taken / sum(line["input_ids"].numel() for line in lines)
+    return taken / sum(int(line["input_ids"].numel()) for line in lines)
 
 
 def seconds(work: Callable[[], Any]) -> float:

@@ -352,3 +352,11 @@ def test_files_by_a_pattern_are_read_as_those_of_live_code_bench_are(tmp_path: P
         (tmp_path / f"test{n}.jsonl").write_text(json.dumps({"question_content": f"q{n}"}) + "\n")
     read = hugging_face.read(f"{tmp_path}/test*.jsonl", None, "train", True, None)
     assert {one[1]["question_content"] for one in read if not isinstance(one, BadRow)} == {"q", "q2"}
+
+
+def test_files_on_the_hub_are_read_at_the_revision_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+    monkeypatch.setattr("datasets.load_dataset", lambda kind, data_files, **_: asked.append(data_files) or [LIVE])
+    for revision in (None, "0abc"):
+        list(benchmark(name="livecodebench", revision=revision))
+    assert asked == [f"hf://datasets/livecodebench/code_generation_lite{at}/test*.jsonl" for at in ("", "@0abc")]
