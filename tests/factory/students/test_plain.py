@@ -14,7 +14,17 @@ pytest.importorskip("trl")
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification  # noqa: E402
 
 from factory.protocols import UserError  # noqa: E402
-from factory.students import _device, _estimate, _plain, grpo, kto, orpo, process_reward_model, reward_model  # noqa: E402
+from factory.students import (  # noqa: E402
+    _device,
+    _estimate,
+    _plain,
+    _training,
+    grpo,
+    kto,
+    orpo,
+    process_reward_model,
+    reward_model,
+)
 
 Write = Callable[[list[dict[str, Any]]], Path]
 
@@ -89,3 +99,43 @@ def test_the_batch_that_would_fit_is_named(base: Path, tmp_path: Path, monkeypat
     with pytest.raises(UserError, match="it would fit with a lower max_length or a smaller base"):
         _plain._plan(trainer, [[(2, 60)] * 8] * 3, tmp_path, "cpu", 1.0, 0)
     assert not (tmp_path / "plan.json").exists()
+
+
+def rows_for(plugin: str, pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Preference pairs in the form that a trainer takes."""
+    if plugin == "kto":
+        return [{"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"}
+                for row in pairs for side in ("chosen", "rejected")]
+    if plugin == "reward_model":
+        return [{**row, "chosen": row["prompt"] + row["chosen"], "rejected": row["prompt"] + row["rejected"],
+                 "rejected_id": row["trace_id"] + "-"} for row in pairs]
+    if plugin == "process_reward_model":
+        return [{"prompt": row["prompt"][0]["content"], "completions": ["1+1=2\n", "2*2=5\n"], "values": [1.0, 0.0],
+                 "correct": False, "problem_id": row["problem_id"]} for row in pairs]
+    if plugin == "grpo":
+        return [{"prompt": row["prompt"], "verifier": "math_equal", "reference": "7"} for row in pairs]
+    return pairs
+
+
+@pytest.mark.slow
+@TRAINERS
+def test_a_run_that_is_cut_off_goes_on_to_the_same_losses_and_weights(
+        train: Any, base: Path, dpo_rows: list[Any], dataset: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        ) -> None:
+    folder = dataset(rows_for(train.__name__, dpo_rows[:24]))
+    params = {"threads": 1, "batch": 8, "save_steps": 1, "epochs": 2,
+              **({"max_tokens": 8, "group": 2} if train is grpo.grpo else {})}
+
+    def cut(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_training.Watch, "on_save", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train(base, folder, tmp_path / "cut", **params)
+    cut_off, whole = (train(base, folder, tmp_path / name, **params) for name in ("cut", "whole"))
+    assert (cut_off["resumed_from_step"], whole["resumed_from_step"]) == (1, 0)
+    assert cut_off["points"] == whole["points"]
+    assert cut_off["estimated_memory"] > 0, "the plan is that of the first start"
+    one, other = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("cut", "whole"))
+    assert one == other
