@@ -23,9 +23,11 @@ _HINT = re.compile(
     r"|\b(?:as|since|because|first,?|given(?:\s+that)?)\s+the\s+answer\s+is\b(?!\s+not)"
     r"|\b(?:given|provided|expected|reference|known)\s+(?:final\s+)?answer\s+(?:is|was|says|should\s+be)\b"
     r"|\b(?:know|told|given)\s+(?:that\s+)?the\s+(?:correct\s+|final\s+)?answer\b")
+_FILLER = r"(?:'s|’s|\s+(?:me|us))\s+(?:see|look|think|begin|start|answer|explain|check)\b"
 _DERIVES = re.compile(
     r"\d\s*[-+*/×÷=<>^−·]|[-+*/×÷=^−·]\s*\d"
-    r"|\blet\b(?!(?:'s|’s|\s+(?:me|us))\s+(?:see|look|think|begin|start|answer|explain|check)\b)|\b(?:because|since|first|step|suppose|if|we\s+(?:have|need|can|start))\b")
+    rf"|\blet\b(?!{_FILLER})"
+    r"|\b(?:because|since|first|step|suppose|if|we\s+(?:have|need|can|start))\b")
 _STATES = re.compile(
     r"(?:\b(?:answer|result|solution)\s*(?:is|are|(?:must|should|will|would)\s+be|[:=])\W*(?:the\s+|option\s+)?"
     r"|\A\W*(?:it(?:'s|\s+is)\s+)?)\Z")

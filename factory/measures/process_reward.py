@@ -4,6 +4,7 @@
 so there is no default, and a score's id holds which it was. All of them cost one pass of the model.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,11 +40,13 @@ def run_ahead(pairs: Sequence[tuple[Problem, Trace]], *, model: str, aggregate: 
 
 def _text(problem: Problem, trace: Trace, separator: str, prefix: str, suffix: str) -> dict[str, Any]:
     """As the emitter `process_reward` has it: the raw text from its beginning, up to the end of the thinking, with the
-    separator that ends the last step as it does the others: a model reads its scores there.
+    separator that ends the last step as it does the others (a closing tag may stand before it): a model reads its
+    scores there.
     """
     raw, thinking = trace.completion.raw, trace.completion.thinking
     if thinking and (begin := raw.find(thinking)) >= 0:
         end = begin + len(thinking)
-        raw = raw[:end] + (separator if raw.startswith(separator, end) else "")
+        ending = re.compile(rf"\s*?(?:</?\w+>)?[^\S\n]*{re.escape(separator)}").match(raw, end)
+        raw = raw[:ending.end() if ending else end]
     return {"messages": [{"role": "user", "content": prefix + problem.prompt + suffix}],
             "steps": steps_of(raw, separator)}

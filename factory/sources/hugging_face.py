@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from factory.columns import Item, Shape, problems
 from factory.protocols import BadRow, UserError
@@ -66,8 +67,11 @@ def _open(dataset: str, name: str | None, split: str, streaming: bool, revision:
 
 
 def _pinned(files: str, revision: str | None) -> str:
-    """`hf://datasets/owner/name@REVISION/…`"""
-    return re.sub(r"^(hf://datasets/[^/@]+/[^/@]+)(?=/)", rf"\1@{revision}", files) if revision else files
+    """`hf://datasets/owner/name@REVISION/…`. Raises UserError where a revision has no place."""
+    pinned, count = re.subn(r"^(hf://datasets/[^/@]+/[^/@]+)(?=/)", rf"\1@{quote(revision or '', safe='')}", files)
+    if revision and not count:
+        raise UserError(f"{files} has no revisions: name hf://datasets/OWNER/NAME/FILE, or leave `revision` out")
+    return pinned if revision else files
 
 
 def _licence(dataset: str, revision: str | None) -> str:

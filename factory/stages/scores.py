@@ -20,7 +20,8 @@ VERSION = 2
 """Of how the rows are computed: a new one computes anew."""
 
 COVERAGES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-WORDS = 8
+MOST_NAMES = 8
+"""Of difficulties in words: what has more is no difficulty."""
 Values = dict[tuple[str, int], np.ndarray]
 """(metric, k) -> [problems]."""
 
@@ -100,10 +101,10 @@ def _by_number(values: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _by_word(values: Sequence[str]) -> dict[str, np.ndarray]:
-    """Easy, medium and hard, or S to XL; what has more names than `WORDS` says something else."""
+    """Easy, medium and hard, or S to XL; what has more than `MOST_NAMES` of them is no difficulty."""
     plain = np.array([value.strip().casefold() for value in values])
     names = sorted({str(value) for value in plain if value})
-    return {name: np.flatnonzero(plain == name) for name in names} if len(names) <= WORDS else {}
+    return {name: np.flatnonzero(plain == name) for name in names} if len(names) <= MOST_NAMES else {}
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------

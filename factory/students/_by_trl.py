@@ -12,10 +12,12 @@ from factory.students import _training as training
 
 
 def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sides: Sequence[str],
-          others: Sequence[str] = (), passes: float = 1.0, **options: Any) -> dict[str, Any]:
+          others: Sequence[str] = (), passes: float = 1.0, whole_logits: bool = False, **options: Any
+          ) -> dict[str, Any]:
     """Train by `trainer` with `config(**options)`; `given` are the arguments of the plugin and its name. A row is
     `prompt`, a conversation for each of `sides`, and the columns `others`; one of which a side is longer than
-    `max_length` tokens, or than the base's context, is left out and counted. `passes` is as in `_plain.run`.
+    `max_length` tokens, or than the base's context, is left out and counted. `passes` and `whole_logits` are
+    as in `_plain.run`.
     """
     name, base, dataset, output, batch = (given[key] for key in ("plugin", "base", "dataset", "output", "batch"))
     if figures := training.finished(output):
@@ -35,7 +37,8 @@ def train(trainer: Any, config: Any, given: Mapping[str, Any], version: int, sid
     made = trainer(model=model, args=args, processing_class=tokenizer, train_dataset=_rows.ordered(kept, places))
     figures = {"plugin": name, "epochs": given["epochs"], "rows": len(kept), "rows_too_long": too_long,
                "length_limit": limit,
-               **_plain.run(made, [(len(sides), row["length"]) for row in kept], places, batch, output, passes)}
+               **_plain.run(made, [(len(sides), row["length"]) for row in kept], places, batch, output,
+                           passes, whole_logits=whole_logits)}
     return training.finish(made.model, tokenizer, base, output, figures)
 
 

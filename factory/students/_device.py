@@ -53,9 +53,10 @@ def matrix_rate(device: str, bf16: bool) -> float:
 
 
 def free_memory(device: str) -> int:
-    """Bytes that this process may still take: of the GPU, or of the machine within its control group's limit."""
+    """Bytes that this process may still take: of the GPU, what torch keeps of it unused included, or of the machine
+    within its control group's limit."""
     if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
+        return int(torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(lines["MemAvailable"].split()[0]) * 1024
     try:

@@ -47,11 +47,11 @@ def size(count: float) -> str:
     return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / 2**20:.0f} MiB"
 
 
-def parameters(base: Any) -> int:
+def parameters(base: Any, kind: Any = AutoModelForCausalLM) -> int:
     """Of the model in the folder, from its configuration alone: nothing is loaded. Raises UserError."""
     try:
         with torch.device("meta"):
-            made = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
+            made = kind.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
     except Exception as error:  # cut off, or of a kind that this transformers does not know
         raise UserError(f"the model in {base} does not open ({first_line(error)}): fetch it again, or install a "
                         "transformers that knows it") from error
@@ -89,7 +89,7 @@ def kept_per_token(trainer: Any, line: Line) -> float:
     line = trainer._prepare_inputs(line)
 
     def forward() -> torch.Tensor:
-        with trainer.compute_loss_context_manager():
+        with _precision(trainer):
             return trainer.scores(trainer.model, {  # type: ignore[no-any-return]
                 key: value for key, value in line.items() if key in USED}).sum()
 
@@ -113,13 +113,19 @@ def kept(model: Any, forward: Callable[[], torch.Tensor]) -> float:
     return float(sum(seen.values()))
 
 
+def _precision(trainer: Any) -> Any:
+    """That of the training: the model has it on its own only once the training has begun."""
+    return torch.autocast(trainer.model.device.type, torch.bfloat16, enabled=bool(trainer.args.bf16))
+
+
 USED = ("input_ids", "labels", "position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k",
         "documents", "use_cache")
 
 
 def seconds_a_token(trainer: Any, lines: list[Line]) -> float:
     """Of a forward and a backward pass over one batch, thrown away."""
-    taken = seconds(lambda: trainer.training_step(trainer.model, lines))
+    with _precision(trainer):
+        taken = seconds(lambda: trainer.training_step(trainer.model, lines))
     trainer.model.zero_grad(set_to_none=True)
     return taken / sum(int(line["input_ids"].numel()) for line in lines)
 

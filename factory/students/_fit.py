@@ -123,8 +123,8 @@ def run(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path, 
 def _plan(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path, options: Options, fixed: int) -> Row:
     """What was planned when the run began; a resumed one keeps to it, or its sums would be added in another order."""
     noted = output / "plan.json"
-    if noted.is_file():
-        found: Row = json.loads(noted.read_text())
+    found: Row = json.loads(noted.read_text()) if noted.is_file() else {}
+    if "tokens_at_once" in found:  # not so where it was of several GPUs
         return found
     longest = max(row["length"] for row in rows)
     first = [rows[i] for i in places[:options.batch]]
@@ -154,11 +154,13 @@ def _shares(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Pa
     parameters, world = list(trainer.model.parameters()), trainer.accelerator.num_processes
     memory = _estimate.static(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad),
                               "adamw" if options.lora else options.optimizer)
+    share = memory.total // world
     if trainer.args.should_save:
-        print(f"about {_estimate.size(memory.total / world)} on each of {world} GPUs, and what a line of "
+        print(f"about {_estimate.size(share)} on each of {world} GPUs, and what a line of "
               f"{options.tokens_at_once or GPU_LINE:,} tokens keeps, for {steps(places, options):,} steps",
               file=sys.stderr, flush=True)
-    return {}
+    training.write_json(output / "plan.json", {"estimated_memory": share})
+    return {"estimated_memory": share}
 
 
 def done(trainer: Any, tokenizer: Any, base: Path, output: Path, figures: Row) -> Row:

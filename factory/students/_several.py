@@ -41,6 +41,7 @@ def relaunch(path: Path, spec: Mapping[str, Any], gpus: int) -> None:
         return
     if spec["plugin"] not in ABLE:
         _with_one(path, spec["plugin"], gpus)
+        return
     output = Path(spec["output"])
     output.mkdir(parents=True, exist_ok=True)
     configuration = output / "accelerate.yaml"
@@ -53,7 +54,10 @@ def relaunch(path: Path, spec: Mapping[str, Any], gpus: int) -> None:
 
 def _with_one(path: Path, plugin: str, gpus: int) -> None:
     """Start anew with the first GPU alone: transformers would copy the model to each and multiply the batch."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    first = visible.split(",")[0] or "0"
+    if visible == first:  # it was done, and torch counts by something else
+        return
     print(f"{plugin} takes one of the {gpus} GPUs", file=sys.stderr, flush=True)
     os.execve(sys.executable, [sys.executable, "-m", "factory.students", str(path)],
               {**os.environ, "CUDA_VISIBLE_DEVICES": first})

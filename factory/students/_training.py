@@ -117,7 +117,7 @@ def train(trainer: Any) -> Row:
     try:
         done = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     except RuntimeError as error:
-        if "probability tensor contains" not in str(error):
+        if not re.search("probability tensor contains|device-side assert", str(error)):  # a CPU's words and a GPU's
             raise
         raise UserError(f"the model has no probabilities to sample from after step {trainer.state.global_step}: lower "
                         f"learning_rate (it is {trainer.args.learning_rate}){_kept(Path(trainer.args.output_dir))}"

@@ -16,4 +16,5 @@ def orpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
 
     from factory.students._by_trl import train
     # TRL would shorten what is longer than its own limit; ours has left such rows out, so it must not bind
-    return train(ORPOTrainer, ORPOConfig, given, VERSION, ["chosen", "rejected"], beta=beta, max_length=2 * max_length)
+    return train(ORPOTrainer, ORPOConfig, given, VERSION, ["chosen", "rejected"], whole_logits=True, beta=beta,
+                 max_length=2 * max_length)

@@ -75,15 +75,13 @@ def test_a_process_reward_is_an_aggregate_of_its_steps(model: Callable[[str, int
         plugins.bind("measure", "process_reward", {"model": folder})
 
 
-@pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
+@pytest.mark.parametrize("ending", ["</think>", "\n</think>", "\n\n</think>", " \n</think>", "\r\n</think>"])
 def test_the_steps_that_are_scored_end_as_those_of_the_training_do(ending: str) -> None:
-    raw = f"<think>\n2*6=12\n12+1=13{ending}</think>\nThe answer is 13."
+    raw = f"<think>\n2*6=12\n12+1=13{ending}\nThe answer is 13."
     problem, told = Problem("2*6+1?", "13"), Completion(*split(raw), raw, "stop")
     found = process_reward._text(problem, Trace(Request(problem.id, "t", "s", 0), told), "\n", "", "")["steps"]
-    trained = step_columns(replayed(raw, "13"))["completions"]
-    if not ending:  # the tag stands on the step's own line
-        trained = [*trained[:-1], trained[-1].removesuffix("</think>\n")]
-    assert found == trained == ["<think>\n2*6=12\n", "12+1=13\n" if ending else "12+1=13"]
+    assert found == step_columns(replayed(raw, "13"))["completions"]
+    assert found[-1].startswith("12+1=13") and found[-1].endswith("\n")
 
 
 def test_what_is_too_long_or_has_no_step_has_no_value_and_stops_nothing(model: Callable[[str, int], Path]) -> None:

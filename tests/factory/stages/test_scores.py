@@ -156,7 +156,7 @@ def test_a_difficulty_may_be_a_word(run_of: Callable[..., Run], tmp_path: Path) 
 
 
 def test_names_that_are_no_difficulties_make_no_slices() -> None:
-    assert scores._by_word([f"subject {i}" for i in range(scores.WORDS + 1)]) == {}
+    assert scores._by_word([f"subject {i}" for i in range(scores.MOST_NAMES + 1)]) == {}
     assert list(scores._by_word(["S", "XL", "S"])) == ["s", "xl"]
     assert list(scores._by_number(["Level 3", "3", "Level 5", "?"])) == ["3", "5"]
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,7 @@ def test_padding_is_not_counted_and_a_backward_pass_costs_two_forward_ones(base:
     model = AutoModelForCausalLM.from_pretrained(base)
     weights, width = sum(p.numel() for p in model.parameters()), 2 * 32  # layers × heads × their size; one table
     ids, mask = torch.ones(2, 5, dtype=torch.long), torch.tensor([[1] * 5, [1] * 3 + [0] * 2])
-    meter = _plain.Meter(model)
+    meter = _plain.Meter(SimpleNamespace(model=model))
     model(input_ids=ids, attention_mask=mask)
     assert int(meter.tokens) == 8
     assert float(meter.flops) == 3 * operations(weights, width, [5, 3])
@@ -52,13 +53,13 @@ def test_what_is_written_with_a_cache_costs_what_it_does_without(base: Path) -> 
     model = AutoModelForCausalLM.from_pretrained(base).eval()
     found = []
     for cached in (False, True):
-        meter, prompt = _plain.Meter(model), torch.ones(2, 4, dtype=torch.long)
+        meter, prompt = _plain.Meter(SimpleNamespace(model=model)), torch.ones(2, 4, dtype=torch.long)
         with torch.no_grad():
             if cached:
                 model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=4, min_new_tokens=4)
             else:  # the token that comes last is never read
                 model(torch.ones(2, 7, dtype=torch.long))
-        meter.hook.remove()
+        model._forward_pre_hooks.clear()
         found.append(float(meter.flops))
     assert found[0] == found[1]
 
@@ -66,7 +67,7 @@ def test_what_is_written_with_a_cache_costs_what_it_does_without(base: Path) -> 
 def test_a_table_that_is_not_the_head_takes_no_product(base: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     table = model.get_input_embeddings().weight.numel()
-    assert _plain.Meter(model).weights == sum(p.numel() for p in model.parameters()) - table
+    assert _plain.Meter(SimpleNamespace(model=model)).weights == sum(p.numel() for p in model.parameters()) - table
 
 
 TRAINERS = pytest.mark.parametrize("train", [
@@ -76,7 +77,7 @@ TRAINERS = pytest.mark.parametrize("train", [
 @TRAINERS
 def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
         train: Any, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_estimate, "parameters", lambda base: 7_000_000_000)
+    monkeypatch.setattr(_estimate, "parameters", lambda *_: 7_000_000_000)
     monkeypatch.setattr(_device, "free_memory", lambda device: 48 * 2**30)
     with pytest.raises(UserError, match=r"needs about 104.3 GiB .* it would fit with a smaller base or a machine with"):
         train(base, tmp_path, tmp_path / "out")
@@ -84,21 +85,31 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(
 
 def test_the_batch_that_would_fit_is_named(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                            capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = SimpleNamespace(model=AutoModelForCausalLM.from_pretrained(base))
-    plan = _plain._plan(trainer, [[(2, 60)] * 8] * 3, tmp_path, "cpu", 1.0, 0)
+    trainer = SimpleNamespace(model=AutoModelForCausalLM.from_pretrained(base), args=SimpleNamespace(bf16=False))
+    work = _plain.Work([[(2, 60)] * 8] * 3)
+    plan = _plain._plan(trainer, work, tmp_path, "cpu")
     assert capsys.readouterr().err.startswith("about ")
-    assert plan["estimated_seconds"] >= 0
     assert json.loads((tmp_path / "plan.json").read_text()) == plan
     (tmp_path / "plan.json").unlink()
+    monkeypatch.setattr(_plain, "_seconds", None)  # nothing of the size of a batch is tried before
     needed, kept = plan["estimate"], plan["estimate"]["activations"]
     half = needed["gradients"] + needed["optimiser"] + kept / 2
     monkeypatch.setattr(_device, "free_memory", lambda device: int(half / _estimate.SHARE) + 1000)
     with pytest.raises(UserError, match="it would fit with batch = 4"):
-        _plain._plan(trainer, [[(2, 60)] * 8] * 3, tmp_path, "cpu", 1.0, 0)
+        _plain._plan(trainer, work, tmp_path, "cpu")
     monkeypatch.setattr(_device, "free_memory", lambda device: 0)
     with pytest.raises(UserError, match="it would fit with a lower max_length or a smaller base"):
-        _plain._plan(trainer, [[(2, 60)] * 8] * 3, tmp_path, "cpu", 1.0, 0)
+        _plain._plan(trainer, work, tmp_path, "cpu")
     assert not (tmp_path / "plan.json").exists()
+
+
+def test_what_is_foretold_grows_with_the_work(base: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base)
+    work = _plain.Work([[(2, 60)] * 8] * 3)
+    assert (work.sizes, work.longest, work.texts) == ([960] * 3, 60, 16)
+    plain, whole = (_plain._kept(model, replace(work, whole_logits=logits)) for logits in (False, True))
+    assert whole - plain == pytest.approx(4 * model.config.vocab_size, rel=0.01), "a number for each token of it"
+    assert _plain._seconds(model, replace(work, written=100_000)) > 10 * _plain._seconds(model, work)
 
 
 def rows_for(plugin: str, pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -136,6 +147,7 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_losses_and_weights(
     cut_off, whole = (train(base, folder, tmp_path / name, **params) for name in ("cut", "whole"))
     assert (cut_off["resumed_from_step"], whole["resumed_from_step"]) == (1, 0)
     assert cut_off["points"] == whole["points"]
+    assert cut_off["trained_tokens"] == pytest.approx(whole["trained_tokens"], rel=0.25)
     assert cut_off["estimated_memory"] > 0, "the plan is that of the first start"
     one, other = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("cut", "whole"))
     assert one == other
