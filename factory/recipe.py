@@ -19,6 +19,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 MADE = re.compile(r'"[^"]*/(students/[^/"]+/[^/"]+-[0-9a-f]{8}/model)"')
 """The folder of a student made here, in JSON: its end says which it is."""
+MOST_SAMPLES = 1_000_000
+"""Of a problem; what is beyond is a slip of the keyboard."""
 
 class Plugin(BaseModel):
     """A plugin by name with its parameters: `"shortest"`, or `{plugin = "shortest", per_problem = 2}`."""
@@ -122,7 +124,7 @@ class Generate(Strict):
     """How a problem is asked: the strategy, how many samples, and when to give up."""
 
     strategy: Plugin = Plugin(plugin="sample")
-    samples: int = Field(4, ge=1)
+    samples: int = Field(4, ge=1, le=MOST_SAMPLES)
     adaptive: Adaptive | None = None
     truncation: Truncation = Truncation()  # type: ignore[call-arg]
     attempts: int = Field(8, ge=1)
@@ -284,7 +286,7 @@ class Curves(Strict):
 
     budgets: list[int] = []
     k: list[int] = []
-    samples: int | None = Field(None, ge=1)
+    samples: int | None = Field(None, ge=1, le=MOST_SAMPLES)
     sampling: dict[str, Any] = {}
     forcing: dict[str, Any] = {}
 
@@ -312,7 +314,7 @@ class OnPolicy(Strict):
     teacher: Plugin | None = None
     strategy: Plugin | None = None
     problems: list[Plugin] = []
-    samples: int | None = Field(None, ge=1)
+    samples: int | None = Field(None, ge=1, le=MOST_SAMPLES)
 
 
 class Evaluate(Strict):
@@ -325,7 +327,7 @@ class Evaluate(Strict):
 
     problems: list[Plugin] = Field(min_length=1)
     teacher: Plugin
-    samples: int = Field(1, ge=1)
+    samples: int = Field(1, ge=1, le=MOST_SAMPLES)
     k: list[int] = []
     score: MeasureSpec | None = None
     models: list[str] = []
@@ -403,7 +405,7 @@ class Rounds(Strict):
     start: Literal["base", "best"] = "best"
     vary: str = ""
     rationalise: bool = False
-    explore: int | None = Field(None, ge=1)
+    explore: int | None = Field(None, ge=1, le=MOST_SAMPLES)
     reward: str = ""
     diversity: float = Field(0.5, ge=0, le=1)
     budget: Spending = Spending()  # type: ignore[call-arg]

@@ -57,7 +57,8 @@ def models(run: Run, students: Mapping[str, Path]) -> list[Model]:
     writers = [s for s in run.recipe.students
                if not getattr(plugins.module("student", s.trainer.plugin), "SCORES", False)]
     bases = {s.base: Model(f"{Path(s.base).name} (base)", Path(s.base)) for s in writers if s.base not in names}
-    further = [Model(path, Path(path)) for path in (run.recipe.evaluate.models if run.recipe.evaluate else [])]
+    named = run.recipe.evaluate.models if run.recipe.evaluate else []
+    further = [Model(path, Path(path)) for path in dict.fromkeys(named)]
     made = [Model(s.name, students[s.name]) for s in writers if s.name in students]
     return [*bases.values(), *made, *further]
 

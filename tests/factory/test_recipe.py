@@ -60,6 +60,7 @@ TYPOS = [  # (a line of the recipe, what the sentence says)
     ("[[datasets]]\nname = 'a'\nselctor = 'shortest'\nemitter = 'sft'", "the key 'datasets.0.selector' is missing"),
     ("[[datasets]]\nname = 'a'\nselector = 'x'\nemitter = 'sft'\nrows = 3",
      "unknown key 'datasets.0.rows': use one of emitter"),
+    ("[generate]\nsamples = 100000000000000000000", "input should be less than or equal to 1000000"),
     ("[generate]\nsamples = 0", "generate.samples = 0: input should be greater than or equal to 1"),
     ("[generate]\nsamples = 'many'", "generate.samples = 'many': input should be a valid integer"),
     ("[generate.strategy]\nsystem = 'x'", "the key 'generate.strategy.plugin' is missing"),

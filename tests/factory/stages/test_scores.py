@@ -128,6 +128,11 @@ def test_the_best_of_k_is_chosen_by_the_measure_that_the_recipe_names(run_of: Ca
     assert run.lake.value("SELECT count(*) FROM measurements") == 240
 
 
+def test_a_further_model_that_is_named_twice_is_evaluated_once(run_of: Callable[..., Run], tmp_path: Path) -> None:
+    run = run_of(models=[str(tmp_path / "90")] * 2)
+    assert [row["model"] for row in evaluate.evaluate(run, {})] == ["20 (base)", str(tmp_path / "90")]
+
+
 def test_a_score_that_no_trace_has_is_one_sentence(run_of: Callable[..., Run]) -> None:
     run = run_of(score="log_probability")
     with pytest.raises(UserError, match="set logprobs = true"):
