@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -86,7 +87,7 @@ def bind(kind: str, name: str, params: Mapping[str, Any]) -> Callable[..., Any]:
     """The plugin's function with the recipe's parameters filled in, after checking that they fit."""
     made = function(kind, name)
     allowed = parameters(kind, name)
-    hints = get_type_hints(made)
+    hints = get_type_hints(made, include_extras=True)
     for key, value in params.items():
         if key not in allowed:
             raise UserError(f"the {kind} '{name}' has no parameter '{key}'{did_you_mean(key, list(allowed))}")
@@ -107,8 +108,23 @@ def _fits(owner: str, key: str, value: Any, hint: Any) -> None:
     try:
         TypeAdapter(hint).validate_json(json.dumps(value), strict=True)  # as JSON: there a list may fill a tuple
     except ValidationError as error:
-        wanted = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
-        raise UserError(f"{owner} cannot take {key} = {value!r}: it has to be {wanted}") from error
+        raise UserError(f"{owner} cannot take {key} = {value!r}: {_wanted(error, hint)}") from error
+
+
+def _wanted(error: ValidationError, hint: Any) -> str:
+    """What it should be: a number within bounds, or of another type."""
+    if bound := next((e["msg"] for e in error.errors() if "than" in e["type"]), ""):
+        return bound[0].lower() + bound[1:]
+    return f"it has to be {_told(hint)}"
+
+
+def _told(hint: Any) -> str:
+    """A type as it is written, without bounds and without None, which a recipe cannot write."""
+    if get_origin(hint) is Annotated:
+        return _told(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return " | ".join(_told(one) for one in get_args(hint) if one is not NoneType)
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
 
 
 def did_you_mean(name: str, right: Sequence[str]) -> str:

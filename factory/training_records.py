@@ -13,6 +13,9 @@ NUMBERS = ("rows", "rows_too_long", "length_limit", "steps", "processes", "token
            "tokens_per_second", "flops", "matrix_rate", "mfu", "peak_memory", "estimated_memory", "estimated_seconds",
            "first_loss", "last_loss")
 """Figures that are columns of their own."""
+TOO_LONG = {"rows_too_long": "rows are longer than", "prompts_too_long": "prompts are longer than",
+            "pairs_too_long": "pairs have a side longer than", "rows_left_out": "rows have no step or are longer than"}
+"""Figures of trainers that count what they did not train on, and the words for it."""
 
 
 def training_row(student: str, run_id: str, name: str, data_digest: str, recipe: Mapping[str, Any],
@@ -21,7 +24,8 @@ def training_row(student: str, run_id: str, name: str, data_digest: str, recipe:
     return {"id": content_id("training", student), "student": student, "run_id": run_id, "name": name,
             "data_digest": data_digest, "recipe": canonical(recipe), "versions": canonical(figures.get("versions", {})),
             "device": figures.get("device"), "bf16": figures.get("bf16"),
-            **{key: figures.get(key) for key in NUMBERS}, "created": created}
+            **{key: figures.get(key) for key in NUMBERS}, "rows": figures.get("rows", figures.get("prompts")),
+            "rows_too_long": next((figures[key] for key in TOO_LONG if key in figures), None), "created": created}
 
 
 def loss_rows(student: str, run_id: str, figures: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -29,7 +29,8 @@ def scores(lake: Lake, evaluations: Rows, part: str = "held-out") -> Rows:
     ids = [row["id"] for row in evaluations]
     return lake.rows("""SELECT * FROM scores WHERE evaluation IN (SELECT unnest($1)) AND part = $2
         QUALIFY row_number() OVER (PARTITION BY evaluation, metric, k, slice, against, budget ORDER BY created DESC) = 1
-        ORDER BY list_position($1, evaluation), metric, budget, k, length(slice), slice""", [ids, part])
+        ORDER BY list_position($1, evaluation), metric, budget, k, regexp_replace(slice, '[0-9].*', ''),
+            try_cast(regexp_extract(slice, '[0-9.]+') AS DOUBLE), slice""", [ids, part])
 
 
 def significant(row: dict[str, Any]) -> bool:
@@ -74,7 +75,8 @@ def _change(row: dict[str, Any]) -> str:
 
 
 def _word(gain: dict[str, Any]) -> str:
-    return "" if significant(gain) else ", not significant"
+    return "" if significant(gain) else f", not significant (p {gain['p']:.2g})" if gain["p"] is not None else (
+        ", not significant")
 
 
 def notes(found: Rows) -> list[str]:

@@ -25,6 +25,7 @@ from factory.stages import (
     recorded,
     rounds,
     samples,
+    train,
 )
 
 RAW = "<think>One and one.</think>\\boxed{2}"
@@ -84,6 +85,8 @@ def _teachers(recipe: Recipe) -> list[str]:
         bases = [s.base for s in recipe.students if s.base not in [t.name for t in recipe.students]]
         for base in [*bases, *recipe.evaluate.models]:
             make_teacher(recipe.evaluate.teacher.with_params(model=base)).check()
+        if not bases and not recipe.evaluate.models and not recipe.rounds:
+            print("note: there is no model to evaluate: add [[students]], or evaluate.models", file=sys.stderr)
         seen.append(f"evaluation with {recipe.evaluate.teacher.plugin}: it can be started")
     return seen
 
@@ -130,8 +133,22 @@ def _try_out(recipe: Recipe) -> None:
         _try(kind, spec, *given)
     for dataset in recipe.datasets:
         _needs_two(recipe, dataset, group)
-        for pick in _try("selector", dataset.selector, group) or []:
-            _try("emitter", dataset.emitter, pick)
+        _refuse_other_rows(recipe, dataset, [_try("emitter", dataset.emitter, pick)
+                                             for pick in _try("selector", dataset.selector, group) or []])
+
+
+def _refuse_other_rows(recipe: Recipe, dataset: DatasetSpec, made: Sequence[Any]) -> None:
+    """A trainer that wants other columns would say so once all traces are bought."""
+    module = plugins.module("emitter", dataset.emitter.plugin)
+    columns = {key for row in made for one in (row if isinstance(row, list) else [row]) for key in one or ()}
+    for name, given in (("step_columns", []), ("problem_columns", Problem("1 + 1?", "2"))):
+        columns |= set(getattr(module, name)(given)) if columns and hasattr(module, name) else set()
+    for student in recipe.students if columns else ():
+        wanted = getattr(plugins.module("student", student.trainer.plugin), "ROWS", ())
+        if student.dataset == dataset.name and (missing := sorted(set(wanted) - columns)):
+            raise UserError(f"the student '{student.name}' is trained by '{student.trainer.plugin}' on rows with "
+                            f"{', '.join(wanted)}, and the emitter '{dataset.emitter.plugin}' of the dataset "
+                            f"'{dataset.name}' writes no '{missing[0]}': take another emitter or another trainer")
 
 
 def _made_up(recipe: Recipe) -> list[Candidate]:
@@ -186,7 +203,8 @@ def _students(recipe: Recipe) -> list[str]:
     for spec in recipe.students:
         if spec.base not in names and not (Path(spec.base) / "config.json").exists():
             raise UserError(f"the student '{spec.name}' starts from '{spec.base}', which is neither a model folder "
-                            f"here nor an earlier student{plugins.did_you_mean(spec.base, names)}")
+                            "here nor an earlier student"
+                            + plugins.did_you_mean(spec.base, [name for name in names if name != spec.name]))
     return [f"student {name}: its base is there" for name in names]
 
 
@@ -197,6 +215,7 @@ def _rounds(recipe: Recipe) -> list[str]:
     rounds.recipe_of(recipe, 1, base := rounds.base_of(recipe))
     make_teacher(rounds.recipe_of(recipe, 2, base).teacher)
     rounds.held_out_of(recipe)
+    _scores(recipe, recipe.rounds.reward)
     for name, spec in {gate.DEV: recipe.rounds.dev, **{p.name: p.problems for p in recipe.rounds.panel}}.items():
         _source(spec)
         first = next(iter(plugins.bind("source", spec.plugin, spec.params)()))
@@ -206,6 +225,13 @@ def _rounds(recipe: Recipe) -> list[str]:
         print("note: evaluate.samples is 1, so the gate cannot see right answers becoming alike: set it to 2 or more",
               file=sys.stderr)
     return [f"rounds: each follows from the recipe, and the gate decides on {recipe.rounds.dev.plugin}"]
+
+
+def _scores(recipe: Recipe, reward: str) -> None:
+    spec = next((student for student in recipe.students if student.name == reward), None)
+    if spec and not train.only_scores(spec):
+        raise UserError(f"rounds.reward is '{reward}', and its trainer '{spec.trainer.plugin}' makes no reward model: "
+                        "name a student of the trainer `reward_model`")
 
 
 def _templates(recipe: Recipe) -> list[str]:

@@ -68,9 +68,9 @@ def evaluate(run: Run, students: Mapping[str, Path]) -> list[dict[str, Any]]:
     options = run.recipe.evaluate
     if options is None:
         return []
-    _refuse_unknown_truth(run)
     asked = Generate.model_validate({"strategy": options.strategy, "samples": options.samples})
     found = models(run, students)
+    _refuse_nothing(run, found)
     jobs = {model: Job(run, "evaluate", make_teacher(options.teacher.with_params(model=str(model.path))), asked)
             for model in found}
     points = {model: curves.jobs(run, job, str(model.path)) for model, job in jobs.items()}
@@ -84,11 +84,12 @@ def evaluate(run: Run, students: Mapping[str, Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def _refuse_unknown_truth(run: Run) -> None:
-    if run.lake.value("""SELECT count(*) FROM members m JOIN problems p ON p.id = m.problem_id
-            WHERE m.run_id = $1 AND m.part = 'evaluate' AND p.verifier = 'majority'""", [run.id]):
-        raise UserError("evaluate.problems has problems without a reference (verifier 'majority'), so no answer to "
-                        "them can be called right: evaluate on problems that have one")
+def _refuse_nothing(run: Run, found: Sequence[Model]) -> None:
+    if not run.lake.value("SELECT count(*) FROM members WHERE run_id = $1 AND part = 'evaluate'", [run.id]):
+        raise UserError(f"the held-out problems of '{run.recipe.name}' are not in this lake: `cot run` the recipe "
+                        "first, or name the lake of its run")
+    if not found:
+        print("there is no model to evaluate: add [[students]], or evaluate.models", file=sys.stderr)
 
 
 def _judge(run: Run, jobs: Sequence[Job]) -> None:
@@ -131,7 +132,7 @@ def _row(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked], met:
     mine = one.rates
     low, high = interval(mine)
     gain = paired(mine, earlier[0].rates) if earlier else None
-    clean = mine if met is None else mine[~met]
+    clean = None if met is None else mine[~met]
     settings = [options.k, [a.samples.digest for a in earlier], scores.VERSION, one.samples.digest,
                 None if met is None else met.tolist()]
     return dict(
@@ -140,7 +141,8 @@ def _row(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked], met:
         undecided=int(one.samples.undecided.sum()), pass_at_1=float(mine.mean()), low=low, high=high,
         gain=gain and gain.gain, gain_low=gain and gain.low, gain_high=gain and gain.high, gain_p=gain and gain.p,
         tokens=int(one.samples.tokens.sum()), contaminated=None if met is None else int(met.sum()),
-        clean_pass_at_1=float(clean.mean()) if len(clean) else None, created=now(), **scores.asked_how(one.job))
+        clean_pass_at_1=None if clean is None or not len(clean) else float(clean.mean()), created=now(),
+        **scores.asked_how(one.job))
 
 
 def _met(run: Run, one: Asked) -> np.ndarray | None:

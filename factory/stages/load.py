@@ -29,6 +29,14 @@ def load(run: Run) -> None:
     if screened:
         screen.problems(run)
     _refuse_overlap(run)
+    _refuse_unknown_truth(run)
+
+
+def _refuse_unknown_truth(run: Run) -> None:
+    if run.lake.value("""SELECT count(*) FROM members m JOIN problems p ON p.id = m.problem_id
+            WHERE m.run_id = $1 AND m.part = 'evaluate' AND p.verifier = 'majority'""", [run.id]):
+        raise UserError("evaluate.problems has problems without a reference (verifier 'majority'), so no answer to "
+                        "them can be called right: evaluate on problems that have one")
 
 
 def load_part(run: Run, spec: Plugin, part: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from factory import models
+from factory import models, plugins
 from factory.lake import Lake, now
 from factory.metrics import interval
 from factory.protocols import Exhausted, UserError
@@ -77,8 +77,10 @@ def _is_student(recipe: Recipe, name: str) -> bool:
 def _varied(sources: Sequence[Plugin], name: str, number: int) -> list[Plugin]:
     for spec in sources:
         if not isinstance(spec.params.get(name), int):
-            raise UserError(f"rounds.vary is '{name}', and the source '{spec.plugin}' has no number of that name: set "
-                            f"{name} = 0 there, or leave `vary` out")
+            known = list(plugins.parameters("source", spec.plugin))
+            how = f": set {name} = 0 there" if name in known else plugins.did_you_mean(name, known)
+            raise UserError(f"rounds.vary is '{name}', and the source '{spec.plugin}' has no number of that name{how}, "
+                            "or leave `vary` out")
     return [spec.with_params(**{name: spec.params[name] + number - 1}) for spec in sources]
 
 

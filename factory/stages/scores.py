@@ -19,6 +19,7 @@ from factory.stages.samples import Samples
 VERSION = 2
 """Of how the rows are computed: a new one computes anew."""
 
+BY_BASE = "base solves"
 COVERAGES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 MOST_NAMES = 8
 """Of difficulties in words: what has more is no difficulty."""
@@ -89,7 +90,7 @@ def _by_difficulty(samples: Samples, base: np.ndarray | None) -> dict[str, np.nd
                 return {f"{name} {band}": where for band, where in found.items()}
     if base is None or not len(base):
         return {}
-    return {f"base solves {band}": where for band, where in metrics.bands(np.round(base, 2).tolist(), 4)}
+    return {f"{BY_BASE} {band}": where for band, where in metrics.bands(np.round(base, 2).tolist(), 4)}
 
 
 def _by_number(values: Sequence[str]) -> dict[str, np.ndarray]:
@@ -130,8 +131,10 @@ def _row(metric: str, k: int, part: str, values: np.ndarray, tokens: np.ndarray)
 
 
 def gains(mine: np.ndarray, theirs: np.ndarray, parts: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """Paired rows `gain` [problems], of all and of each part, with the p-value."""
-    for name, where in {"": np.arange(len(mine)), **parts}.items():
+    """Paired rows `gain` [problems], of all and of each part, with the p-value; of no part that was chosen by what the
+    base did on these very problems, for there it would seem to gain and to lose by chance alone."""
+    told = {name: where for name, where in parts.items() if not name.startswith(BY_BASE)}
+    for name, where in {"": np.arange(len(mine)), **told}.items():
         found = metrics.paired(mine[where], theirs[where])
         yield dict(metric="gain", k=1, slice=name, value=found.gain, low=found.low, high=found.high, p=found.p,
                    n=len(where))

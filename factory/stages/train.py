@@ -77,11 +77,6 @@ def _train_one(run: Run, spec: StudentSpec, base: Path) -> Path | None:
     return output / "model"
 
 
-LEFT_OUT = {"rows_too_long": "rows are longer than", "prompts_too_long": "prompts are longer than",
-            "pairs_too_long": "pairs have a side longer than", "rows_left_out": "rows have no step or are longer than"}
-"""Figures of trainers that count what they did not train on, and the words for it."""
-
-
 def _record(run: Run, spec: StudentSpec, key: str, facts: dict[str, Any], output: Path, figures: dict[str, Any]
             ) -> None:
     """What it took, its losses and their picture; and aloud what was left out."""
@@ -93,7 +88,7 @@ def _record(run: Run, spec: StudentSpec, key: str, facts: dict[str, Any], output
         key, run.id, spec.name, digest, settings, figures, now())])
     training_records.picture(f"{run.recipe.name}, {spec.name}", figures,
                              run.lake.place("plots", f"{run.recipe.name}-{spec.name}.png"))
-    for name, what in LEFT_OUT.items():
+    for name, what in training_records.TOO_LONG.items():
         if count := figures.get(name):
             of = f" of {count + figures.get('rows', 0):,}" if name == "rows_too_long" else ""
             print(f"the student '{spec.name}': {count:,}{of} {what} {figures.get('length_limit', 'max_length')} tokens "
@@ -122,8 +117,9 @@ def _in_a_process(run: Run, spec: StudentSpec, base: Path, dataset: Path, output
     if not (output / "figures.json").exists():
         lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
         last = lines[-1] if lines else "no output"
-        raise UserError(f"training the student '{spec.name}' failed: {last.strip()} (the whole log: {log}); "
-                        "its checkpoints are kept, so the same command goes on from there")
+        kept = any((output / "checkpoints").glob("checkpoint-*"))
+        raise UserError(f"training the student '{spec.name}' failed: {last.strip()} (the whole log: {log})" + (
+            "; its checkpoints are kept, so the same command goes on from there" if kept else ""))
 
 
 def _tell_plan(child: "subprocess.Popen[bytes]", plan: Path, log: Path) -> None:

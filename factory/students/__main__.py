@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from factory import plugins
 from factory.protocols import UserError
 from factory.students import _several
 
@@ -86,6 +87,8 @@ def call(function: Callable[..., dict[str, Any]], spec: dict[str, Any]) -> dict[
     known = list(inspect.signature(function).parameters)[len(paths):]
     if wrong := sorted(set(spec["params"]) - set(known)):
         raise UserError(f"'{spec['plugin']}' has no parameter '{wrong[0]}': use {', '.join(known)}")
+    if "." not in spec["plugin"]:
+        plugins.bind("student", spec["plugin"], spec["params"])
     return function(*paths, **spec["params"])
 
 

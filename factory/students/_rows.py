@@ -1,5 +1,6 @@
 """Rows for the trainers: opened, checked, cut into tokens exactly where the loss is to lie, and put in order."""
 
+import contextlib
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 import datasets
 
+from factory import plugins
 from factory.protocols import UserError
 from factory.records import Message
 from factory.students import _span
@@ -42,14 +44,15 @@ def open_rows(dataset: Path, conversations: Sequence[str], others: Sequence[str]
     return found
 
 
-FORMATS = {"sft": {"messages"}, "dpo": {"prompt", "chosen", "rejected"}, "kto": {"prompt", "completion", "label"},
-           "grpo": {"prompt", "verifier", "reference"}}
-"""Trainers by the columns that tell their rows."""
-
-
 def _trainer_for(columns: Sequence[str]) -> str:
-    fitting = next((name for name, needed in FORMATS.items() if needed <= set(columns)), "")
+    fitting = next((name for name in plugins.names("student") if _takes(name) and _takes(name) <= set(columns)), "")
     return f"these rows are for the trainer '{fitting}'; use that, or " if fitting else ""
+
+
+def _takes(trainer: str) -> set[str]:
+    with contextlib.suppress(UserError):  # one that is not to be had here
+        return set(getattr(plugins.module("student", trainer), "ROWS", ()))
+    return set()
 
 
 def _is_conversation(value: Any) -> bool:

@@ -56,9 +56,6 @@ def noted(plugin: str, version: int, given: Mapping[str, Any]) -> Row:
 
 def begin(output: Path, settings: Mapping[str, Any], threads: int) -> None:
     """Make the folder, or check that what is in it was begun with the same settings."""
-    for key in ("epochs", "batch", "learning_rate"):
-        if settings[key] <= 0:
-            raise UserError(f"{key} = {settings[key]} trains nothing: set it above 0")
     torch.set_num_threads(threads or os.cpu_count() or 1)
     transformers.set_seed(settings["seed"])
     (output / "checkpoints").mkdir(parents=True, exist_ok=True)

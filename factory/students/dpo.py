@@ -11,19 +11,23 @@ without measuring it.
 from pathlib import Path
 from typing import Any, Literal
 
+from factory.students._values import Above0, AtLeast0, Count, CountOr0, Seed, Share, Threads
+
 VERSION = 3
+ROWS = ("prompt", "chosen", "rejected")
+"""Columns that its dataset has to have."""
 NEEDS = ("torch", "trl")
 """Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
 
 
-def dpo(base: Path, dataset: Path, output: Path, *, loss: Literal["dpo", "simpo"] = "dpo", beta: float | None = None,
-        margin: float | None = None, smoothing: float = 0.0, nll: float = 0.2,
-        nll_on: Literal["compared", "answer"] = "compared", mask_shared: bool = True, cut_after: int | None = 16,
-        epochs: float = 1, learning_rate: float = 5e-5, batch: int = 16,
-        optimizer: Literal["muon", "adamw"] = "adamw", max_length: int = 1024, warmup: float = 0.05, lora: int = 0,
-        bf16: bool | None = None, checkpointing: bool | None = None, liger: bool | None = None, tokens_at_once: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto", save_steps: int = 50, threads: int = 0,
-        seed: int = 0) -> dict[str, Any]:
+def dpo(base: Path, dataset: Path, output: Path, *, loss: Literal["dpo", "simpo"] = "dpo", beta: AtLeast0 | None = None,
+        margin: float | None = None, smoothing: Share = 0.0, nll: AtLeast0 = 0.2,
+        nll_on: Literal["compared", "answer"] = "compared", mask_shared: bool = True, cut_after: CountOr0 | None = 16,
+        epochs: Above0 = 1, learning_rate: Above0 = 5e-5, batch: Count = 16,
+        optimizer: Literal["muon", "adamw"] = "adamw", max_length: Count = 1024, warmup: AtLeast0 = 0.05,
+        lora: CountOr0 = 0, bf16: bool | None = None, checkpointing: bool | None = None, liger: bool | None = None,
+        tokens_at_once: CountOr0 = 0, device: Literal["auto", "cpu", "cuda"] = "auto", save_steps: Count = 50,
+        threads: Threads = 0, seed: Seed = 0) -> dict[str, Any]:
     """Train `base` on rows of `prompt`, `chosen`, `rejected` into `output/model`; goes on where a killed run stopped.
 
     `simpo` compares means over tokens and needs no reference (Meng et al. 2024): `beta` is 2 and `margin` 0.3 where
@@ -47,7 +51,7 @@ def dpo(base: Path, dataset: Path, output: Path, *, loss: Literal["dpo", "simpo"
     objective = Objective((2.0 if simpo else 0.1) if beta is None else beta, (0.3 if simpo else 0.0) if margin is None
                           else margin, simpo, smoothing, nll, nll_on == "answer", mask_shared)
     model, tokenizer = fit.open_base(base, options)
-    opened = _rows.open_rows(dataset, ["prompt", "chosen", "rejected"], optional=["trace_id"])
+    opened = _rows.open_rows(dataset, ROWS, optional=["trace_id"])
     rows = [{**tokenised(tokenizer, row, cut_after), "trace_id": row.get("trace_id")} for row in opened]
     unlike, equal = _rows.drop(rows, lambda row: row["chosen_ids"] != row["rejected_ids"],
                                "chosen and rejected are equal in all of them: choose pairs that differ")

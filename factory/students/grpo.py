@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from factory.protocols import UserError
+from factory.students._values import Above0, AtLeast0, Count, Seed, Threads, Two
 from factory.thoughts import split
 from verifiers.rewards import Reward, reward, text
 
 VERSION = 1
+ROWS = ("prompt", "verifier", "reference")
+"""Columns that its dataset has to have."""
 NEEDS = ("torch", "trl")
 """Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
 
 
-def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 3e-4, batch: int = 8,
-         group: int = 8, temperature: float = 1.0, max_tokens: int = 320, beta: float = 0.0,
-         punish_undecided: bool = False, timeout: float = 5.0, workers: int = 2, max_length: int = 1024,
-         warmup: float = 0.05, bf16: bool = False, save_steps: int = 20, threads: int = 0,
-         seed: int = 0) -> dict[str, Any]:
+def grpo(base: Path, dataset: Path, output: Path, *, epochs: Above0 = 1, learning_rate: Above0 = 3e-4, batch: Count = 8,
+         group: Two = 8, temperature: Above0 = 1.0, max_tokens: Count = 320, beta: AtLeast0 = 0.0,
+         punish_undecided: bool = False, timeout: Above0 = 5.0, workers: Count = 2, max_length: Count = 1024,
+         warmup: AtLeast0 = 0.05, bf16: bool = False, save_steps: Count = 20, threads: Threads = 0,
+         seed: Seed = 0) -> dict[str, Any]:
     """Train `base` on problems of the emitter `rl_prompts` into `output/model`; goes on where a killed run stopped.
 
     A step asks `batch` problems for `group` answers each, of `max_tokens` at most; `beta` weighs the KL divergence from
@@ -46,15 +49,17 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
     if figures := training.finished(output):
         return figures
     model, tokenizer = _plain.open_base(base)
-    opened = _rows.open_rows(dataset, ["prompt"], ["verifier", "reference"])
+    opened = _rows.open_rows(dataset, ROWS[:1], ROWS[1:])
     rows = [{**row, "length": len(_rows.prompt_tokens(tokenizer, row["prompt"]))} for row in opened]
     limit = _rows.limit(model, max_length, max_tokens)
     kept, too_long = _rows.drop(rows, lambda row: row["length"] <= limit,
-                                f"all prompts are longer than {limit} tokens: raise max_length, lower max_tokens, or "
-                                "take a base with a longer context")
+                                f"all prompts are longer than {max(0, limit)} tokens, which is max_length or what "
+                                "max_tokens leaves of the base's context: lower max_tokens, raise max_length, or take "
+                                "a base with a longer context")
     training.begin(output, training.noted("grpo", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
-    _check(group, batch, len(places))
+    if len(places) < batch:
+        raise UserError(f"{len(places)} prompts do not fill a batch of {batch}: lower batch, or raise epochs")
     places = places[:len(places) // batch * batch]
     settings = training.arguments(output, math.ceil(len(places) / batch), save_steps, seed)
     args = GRPOConfig(**{k: v for k, v in settings.items() if k != "max_length"}, bf16=bf16,
@@ -70,14 +75,6 @@ def grpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning
                             4 / 3 if beta else 1, max_tokens),
                **rise(trainer.state.log_history)}
     return training.finish(trainer.model, tokenizer, base, output, figures)
-
-
-def _check(group: int, batch: int, prompts: int) -> None:
-    """Raises UserError for settings in which nothing can be better than its group, or no batch is full."""
-    if group < 2:
-        raise UserError(f"group = {group} leaves nothing to compare an answer with: set it to 2 or more")
-    if prompts < batch:
-        raise UserError(f"{prompts} prompts do not fill a batch of {batch}: lower batch, or raise epochs")
 
 
 def judged(timeout: float, workers: int, undecided: float | None) -> Callable[..., list[float | None]]:

@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from factory.students._values import Above0, AtLeast0, Count, Seed, Threads
+
 VERSION = 1
+ROWS = ("prompt", "completion", "label")
+"""Columns that its dataset has to have."""
 NEEDS = ("torch", "trl")
 
 
-def kto(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 2e-5, batch: int = 16,
-        beta: float = 0.1, max_length: int = 1024, warmup: float = 0.05, bf16: bool = False, save_steps: int = 50,
-        threads: int = 0, seed: int = 0) -> dict[str, Any]:
+def kto(base: Path, dataset: Path, output: Path, *, epochs: Above0 = 1, learning_rate: Above0 = 2e-5, batch: Count = 16,
+        beta: AtLeast0 = 0.1, max_length: Count = 1024, warmup: AtLeast0 = 0.05, bf16: bool = False,
+        save_steps: Count = 50, threads: Threads = 0, seed: Seed = 0) -> dict[str, Any]:
     """Train `base` on rows of the emitter `kto`: `prompt`, `completion`, `label`. The other keys are those of `dpo`."""
     given = {"plugin": "kto", **locals()}
     from trl import KTOConfig, KTOTrainer

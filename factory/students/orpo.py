@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from factory.students._values import Above0, AtLeast0, Count, Seed, Threads
+
 VERSION = 1
+ROWS = ("prompt", "chosen", "rejected")
+"""Columns that its dataset has to have."""
 NEEDS = ("torch", "trl")
 
 
-def orpo(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 1e-4, batch: int = 16,
-         beta: float = 0.1, max_length: int = 1024, warmup: float = 0.05, bf16: bool = False, save_steps: int = 50,
-         threads: int = 0, seed: int = 0) -> dict[str, Any]:
+def orpo(base: Path, dataset: Path, output: Path, *, epochs: Above0 = 1, learning_rate: Above0 = 1e-4,
+         batch: Count = 16, beta: AtLeast0 = 0.1, max_length: Count = 1024, warmup: AtLeast0 = 0.05, bf16: bool = False,
+         save_steps: Count = 50, threads: Threads = 0, seed: Seed = 0) -> dict[str, Any]:
     """Train `base` on rows of the emitter `dpo`: `prompt`, `chosen`, `rejected`; `beta` is the paper's lambda."""
     given = {"plugin": "orpo", **locals()}
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer

@@ -15,8 +15,11 @@ from typing import Any, Literal
 
 from factory.protocols import UserError
 from factory.steps import AGGREGATES
+from factory.students._values import Above0, AtLeast0, Count, Seed, Share, Threads
 
 VERSION = 1
+ROWS = ("prompt", "completions", "values", "correct", "problem_id")
+"""Columns that its dataset has to have."""
 SCORES = True
 """What it trains gives scores and writes no text: it is not evaluated as a student."""
 NEEDS = ("torch", "trl")
@@ -26,10 +29,10 @@ Row = dict[str, Any]
 Labels = Literal["exact", "soft", "hard"]
 
 
-def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Labels = "exact", epochs: float = 1,
-                         learning_rate: float = 1e-3, batch: int = 32, max_length: int = 1024, held_out: float = 0.1,
-                         warmup: float = 0.05, bf16: bool = False, save_steps: int = 50, threads: int = 0,
-                         seed: int = 0) -> Row:
+def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Labels = "exact", epochs: Above0 = 1,
+                         learning_rate: Above0 = 1e-3, batch: Count = 32, max_length: Count = 1024,
+                         held_out: Share = 0.1, warmup: AtLeast0 = 0.05, bf16: bool = False, save_steps: Count = 50,
+                         threads: Threads = 0, seed: Seed = 0) -> Row:
     """Train `base` on rows of the emitter `process_reward` into `output/model`; goes on where a killed run stopped.
 
     `held_out` is a share of the prompts. A row over `max_length` tokens or the base's context, or without a step, is
@@ -46,7 +49,7 @@ def process_reward_model(base: Path, dataset: Path, output: Path, *, labels: Lab
         return figures
     model, tokenizer = heads.open_headed(base, AutoModelForTokenClassification, seed)
     limit = _rows.limit(model, max_length)
-    opened = _rows.open_rows(dataset, (), ["prompt", "completions", "values", "correct", "problem_id"])
+    opened = _rows.open_rows(dataset, (), ROWS)
     rows, left_out = _rows.drop([tokenised(tokenizer, row, labels) for row in opened],
                                    lambda row: bool(row["places"]) and row["length"] <= limit,
                                    f"each is without a step or longer than {limit} tokens: raise max_length, or take a "

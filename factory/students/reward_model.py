@@ -12,7 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from factory.protocols import UserError
+from factory.students._values import Above0, AtLeast0, Count, Seed, Share, Threads
+
 VERSION = 1
+ROWS = ("chosen", "rejected", "trace_id", "rejected_id", "problem_id")
+"""Columns that its dataset has to have."""
 SCORES = True
 """What it trains gives scores and writes no text: it is not evaluated as a student."""
 NEEDS = ("torch", "trl")
@@ -21,9 +26,9 @@ NEEDS = ("torch", "trl")
 Row = dict[str, Any]
 
 
-def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, learning_rate: float = 1e-3,
-                 batch: int = 8, max_length: int = 1024, held_out: float = 0.1, warmup: float = 0.05,
-                 bf16: bool = False, save_steps: int = 50, threads: int = 0, seed: int = 0) -> Row:
+def reward_model(base: Path, dataset: Path, output: Path, *, epochs: Above0 = 1, learning_rate: Above0 = 1e-3,
+                 batch: Count = 8, max_length: Count = 1024, held_out: Share = 0.1, warmup: AtLeast0 = 0.05,
+                 bf16: bool = False, save_steps: Count = 50, threads: Threads = 0, seed: Seed = 0) -> Row:
     """Train `base` on rows of the emitter `reward_model` into `output/model`; goes on where a killed run stopped.
 
     `batch` counts prompts, `held_out` is a share of them. A pair with a side over `max_length` tokens, or over the
@@ -40,11 +45,14 @@ def reward_model(base: Path, dataset: Path, output: Path, *, epochs: float = 1, 
     if figures := training.finished(output):
         return figures
     model, tokenizer = heads.open_headed(base, AutoModelForSequenceClassification, seed)
-    opened = _rows.open_rows(dataset, ["chosen", "rejected"], ["trace_id", "rejected_id", "problem_id"])
+    opened = _rows.open_rows(dataset, ROWS[:2], ROWS[2:])
     limit = _rows.limit(model, max_length)
     rows, too_long = prompts(tokenizer, opened, limit)
+    if not rows:
+        raise UserError(f"all {too_long} pairs have a side over {limit} tokens: raise max_length, or take a base with "
+                        "a longer context")
     kept, held = _rows.drop(rows, lambda row: not heads.is_held_out(row["problem_id"], held_out),
-                               f"each has a side over {limit} tokens, or is of a held-out prompt")
+                               "each prompt that is short enough is held out: lower held_out, or bring more prompts")
     training.begin(output, training.noted("reward_model", VERSION, given), threads)
     places = _rows.order([row["length"] for row in kept], batch, epochs, seed)
     args = RewardConfig(**{**training.arguments(output, math.ceil(len(places) / batch), save_steps, seed),

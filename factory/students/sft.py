@@ -9,16 +9,20 @@ are for a student of half a million parameters; for a real one set optimizer = "
 from pathlib import Path
 from typing import Any, Literal
 
+from factory.students._values import Above0, AtLeast0, Count, CountOr0, Seed, Threads
+
 VERSION = 2
+ROWS = ("messages",)
+"""Columns that its dataset has to have."""
 NEEDS = ("torch", "trl")
 """Imported where they are used: who only asks for the parameters of this plugin should not wait for them."""
 
 
-def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_rate: float = 4e-3, batch: int = 32,
-        optimizer: Literal["muon", "adamw"] = "muon", max_length: int = 1024, warmup: float = 0.05, lora: int = 0,
-        bf16: bool | None = None, checkpointing: bool | None = None, liger: bool | None = None, tokens_at_once: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto", save_steps: int = 50, threads: int = 0,
-        seed: int = 0) -> dict[str, Any]:
+def sft(base: Path, dataset: Path, output: Path, *, epochs: Above0 = 6, learning_rate: Above0 = 4e-3, batch: Count = 32,
+        optimizer: Literal["muon", "adamw"] = "muon", max_length: Count = 1024, warmup: AtLeast0 = 0.05,
+        lora: CountOr0 = 0, bf16: bool | None = None, checkpointing: bool | None = None, liger: bool | None = None,
+        tokens_at_once: CountOr0 = 0, device: Literal["auto", "cpu", "cuda"] = "auto", save_steps: Count = 50,
+        threads: Threads = 0, seed: Seed = 0) -> dict[str, Any]:
     """Train `base` on rows of `messages` into `output/model`; goes on where a killed run stopped.
 
     `batch` counts rows of a step, over all GPUs. A row longer than `max_length` tokens or the model's context is left
@@ -39,7 +43,7 @@ def sft(base: Path, dataset: Path, output: Path, *, epochs: float = 6, learning_
         return figures
     options = fit.Options.of(given)
     model, tokenizer = fit.open_base(base, options)
-    opened = _rows.open_rows(dataset, ["messages"], optional=["trace_id"])
+    opened = _rows.open_rows(dataset, ROWS, optional=["trace_id"])
     rows = [{**tokenised(tokenizer, row["messages"]), "trace_id": row.get("trace_id")} for row in opened]
     kept, lengths = fit.drop_too_long(rows, model, options)
     training.begin(output, training.noted("sft", VERSION, given), threads)

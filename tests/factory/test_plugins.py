@@ -76,6 +76,14 @@ WRONG = [  # (kind, name, parameters, what the sentence says)
     ("source", "jsonl", {"path": 3}, "cannot take path = 3"),
     ("teacher", "scripted", {"accuracy": True}, "cannot take accuracy = True: it has to be float"),
     ("selector", "pairs", {"prefer": "x"}, "cannot take prefer = 'x'"),
+    ("student", "sft", {"epochs": 0}, "cannot take epochs = 0: input should be greater than 0"),
+    ("student", "dpo", {"beta": -1.0}, "cannot take beta = -1.0: input should be greater than or equal to 0"),
+    ("student", "dpo", {"beta": "x"}, "cannot take beta = 'x': it has to be float"),
+    ("student", "kto", {"seed": -1}, "cannot take seed = -1"),
+    ("student", "orpo", {"batch": 10**21}, "cannot take batch = 1000000000000000000000: input should be less than"),
+    ("student", "grpo", {"group": 1}, "cannot take group = 1: input should be greater than or equal to 2"),
+    ("student", "reward_model", {"held_out": 1.0}, "cannot take held_out = 1.0: input should be less than 1"),
+    ("student", "process_reward_model", {"threads": "2"}, "cannot take threads = '2': it has to be int"),
 ]
 
 

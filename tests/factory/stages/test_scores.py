@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from factory.lake import Lake
 from factory.protocols import UserError
 from factory.recipe import validate
 from factory.run import Run
@@ -185,6 +186,7 @@ def test_where_no_difficulty_is_stated_it_is_how_often_the_base_is_right(run_of:
     base, a = evaluate.evaluate(run, {"a": tmp_path / "90"})
     assert [row["slice"] for row in told(run, evaluation=base["id"], metric="pass", k=1)] == [""]
     parts = [row for row in told(run, evaluation=a["id"], metric="pass", k=1) if row["slice"]]
+    assert [row["slice"] for row in told(run, evaluation=a["id"], metric="gain")] == [""], "the base's luck is no gain"
     assert sum(row["n"] for row in parts) == 60
     assert all(row["slice"].startswith("base solves") for row in parts)
 
@@ -287,9 +289,22 @@ def test_a_base_that_solves_nearly_all_is_warned_about(run_of: Callable[..., Run
 
 def test_held_out_problems_without_a_reference_are_refused(run_of: Callable[..., Run], source: Callable[..., Any]
                                                            ) -> None:
-    run = run_of(problems=source([("Say something.", "")], name="open", verifier="majority"))
     with pytest.raises(UserError, match="problems without a reference"):
-        evaluate.evaluate(run, {})
+        run_of(problems=source([("Say something.", "")], name="open", verifier="majority"))
+
+
+def test_who_evaluates_what_was_never_loaded_is_told_to_run_first(run_of: Callable[..., Run], lake: Lake) -> None:
+    run = run_of()
+    with pytest.raises(UserError, match="`cot run` the recipe first"):
+        evaluate.evaluate(Run(run.recipe, lake.__class__(lake.folder.parent / "other")), {})
+
+
+def test_with_no_model_to_evaluate_it_is_said(run_of: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of()
+    bare = Run(run.recipe.model_copy(update={"students": []}), run.lake)
+    load.load(bare)
+    assert evaluate.evaluate(bare, {}) == []
+    assert "there is no model to evaluate: add [[students]]" in capsys.readouterr().err
 
 
 # -- contamination ---------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_a_model_that_overflows_has_nothing_to_sample_from_and_that_is_a_sentenc
 
 
 @pytest.mark.parametrize(("params", "says"), [
-    ({"group": 1}, "nothing to compare"), ({"batch": 8}, "do not fill a batch")])
+    ({"batch": 8}, "do not fill a batch"), ({"max_tokens": 4000}, "lower max_tokens")])
 def test_settings_that_cannot_work_are_refused_in_a_sentence(base: Path, dataset: Write, tmp_path: Path,
                                                              params: dict[str, Any], says: str) -> None:
     rows = [{"prompt": [{"role": "user", "content": "1?"}], "verifier": "math_equal", "reference": "1"}]

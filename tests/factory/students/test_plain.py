@@ -103,6 +103,17 @@ def test_the_batch_that_would_fit_is_named(base: Path, tmp_path: Path, monkeypat
     assert not (tmp_path / "plan.json").exists()
 
 
+def test_what_is_tried_out_leaves_the_random_numbers_as_they_were(base: Path, tmp_path: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    model.score.register_forward_pre_hook(lambda *_: torch.rand(1) and None)
+    torch.manual_seed(5)
+    wanted = torch.rand(1)
+    torch.manual_seed(5)
+    _plain._plan(SimpleNamespace(model=model, args=SimpleNamespace(bf16=False)), _plain.Work([[(1, 9)]]), tmp_path,
+                 "cpu")
+    assert torch.rand(1) == wanted
+
+
 def test_what_is_foretold_grows_with_the_work(base: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base)
     work = _plain.Work([[(2, 60)] * 8] * 3)

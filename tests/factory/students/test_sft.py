@@ -137,12 +137,6 @@ def test_a_dataset_that_cannot_be_trained_on_is_refused_in_a_sentence(
         run(base, dataset(rows), tmp_path / "out")
 
 
-def test_parameters_that_train_nothing_are_refused(base: Path, sft_rows: list[Any], dataset: Write,
-                                                   tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="epochs = 0 trains nothing"):
-        run(base, dataset(sft_rows), tmp_path / "out", epochs=0)
-
-
 def test_a_base_that_is_no_chat_model_is_refused(base: Path, sft_rows: list[Any], dataset: Write,
                                                  tmp_path: Path) -> None:
     folder, bare = dataset(sft_rows), tmp_path / "bare"
