@@ -35,7 +35,7 @@ def loss_rows(student: str, run_id: str, figures: Mapping[str, Any]) -> list[dic
 
 
 def picture(name: str, figures: Mapping[str, Any], path: Path) -> Path | None:
-    """A PNG of the loss by step, with what it cost beneath; None without losses."""
+    """A PNG of the loss by step, of a reward too where there is one, and what it cost beneath; None without losses."""
     points = figures.get("points", [])
     if not points:
         return None
@@ -45,13 +45,18 @@ def picture(name: str, figures: Mapping[str, Any], path: Path) -> Path | None:
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(7, 4.2))
-    axis.plot([step for step, _ in points], [loss for _, loss in points], color="#4472a8", marker="." if len(
-        points) < 20 else None)
+    marker = "." if len(points) < 20 else None
+    axis.plot([step for step, _ in points], [loss for _, loss in points], color="#4472a8", marker=marker)
     axis.set_title(f"{name}: loss by step")
-    axis.set_xlabel(_cost(figures))
+    axis.set_xlabel("step" + (f"   ({', '.join(told)})" if (told := cost(figures)) else ""))
     axis.locator_params(axis="x", integer=True)
-    axis.set_ylabel("loss")
+    axis.set_ylabel("loss", color="#4472a8")
     axis.spines[["top", "right"]].set_visible(False)
+    if rewards := figures.get("rewards"):
+        other = axis.twinx()
+        other.plot([step for step, _ in rewards], [reward for _, reward in rewards], color="#c8553d", marker=marker)
+        other.set_ylabel("mean reward", color="#c8553d")
+        axis.set_title(f"{name}: loss and mean reward by step")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
@@ -59,10 +64,21 @@ def picture(name: str, figures: Mapping[str, Any], path: Path) -> Path | None:
     return path
 
 
-def _cost(figures: Mapping[str, Any]) -> str:
+def cost(figures: Mapping[str, Any]) -> list[str]:
     """What the training took, as far as the trainer tells."""
     parts = [("seconds", "{:,.0f} s"), ("tokens_per_second", "{:,.0f} tokens/s"),
              ("mfu", "{:.0%} of the matrix rate"), ("peak_memory", "{:,.0f} MiB at most")]
-    told = [shown.format(figures[key] / 2**20 if key == "peak_memory" else figures[key])
+    return [shown.format(figures[key] / 2**20 if key == "peak_memory" else figures[key])
             for key, shown in parts if figures.get(key) is not None]
-    return "step" + (f"   ({', '.join(told)})" if told else "")
+
+
+def learnt(figures: Mapping[str, Any]) -> list[str]:
+    """What came of it: losses, and what the trainer has found on prompts that it held out."""
+    pairs = [("loss {:.3f} to {:.3f}", "first_loss", "last_loss"),
+             ("mean reward {:+.2f} to {:+.2f}", "first_reward", "last_reward"),
+             ("accuracy {:.2f} on {:,} held-out pairs", "held_out_accuracy", "held_out_pairs"),
+             ("AUROC {:.2f} of their traces", "held_out_auroc"),
+             ("AUROC {:.2f} on {:,} held-out steps", "step_auroc", "held_out_steps"),
+             ("first wrong steps F1 {:.2f}", "first_error_f1"), ("margin right in {:.0%}", "margin_accuracy")]
+    return [shown.format(*values) for shown, *keys in pairs
+            if None not in (values := [figures.get(key) for key in keys])]

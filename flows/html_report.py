@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from factory import training_records
 from factory.lake import Lake
 from factory.stages import audit
 from flows import accuracy, curves, findings, report, svg
@@ -77,6 +78,9 @@ def page(lake: Lake, run: dict[str, Any]) -> str:
                 _by_length(lake, run_id)),
             *_section("Measures", "What is in the traces; the units are in the README.", _measures(lake, run_id)),
             *_section("What was dropped, and why", "Up to three examples each.", _drops(lake, run_id)),
+            *_section("Students", "", _table(["student", "trainer", "what came of it", "what it took"], [
+                [row["name"], row["plugin"], ", ".join(training_records.learnt(row["figures"])),
+                 ", ".join(training_records.cost(row["figures"]))] for row in report.students(lake, run_id)])),
             *_section("Accuracy on held-out problems", "pass@1 with its 95 % interval.", _evaluations(lake, run_id)),
             *_section("Test-time compute", "Accuracy by thinking tokens and by samples, with 95 % intervals.",
                       _curves(lake, run_id)),

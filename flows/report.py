@@ -1,8 +1,10 @@
 """What a run made, from the lake alone: funnel, drops by reason, datasets, accuracies, times; as text and as PNG."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+from factory import training_records
 from factory.lake import Lake
 from factory.plugins import did_you_mean
 from factory.protocols import UserError
@@ -103,11 +105,24 @@ def text(lake: Lake, run: dict[str, Any]) -> str:
     parts += _section("requests without a trace", [f"{r['requests']:,} {r['reason']}" for r in failures(lake, run_id)])
     parts += _section("datasets", [
         f"{r['name']}: {r['rows']:,} rows in {lake.folder / r['path']}" for r in datasets(lake, run_id)])
+    parts += _section("students", [_student(row) for row in students(lake, run_id)])
     for title, lines in accuracy.lines(lake, run_id):
         parts += _section(title, lines)
     parts += _section("time", [_time(r) for r in timings(lake, run_id)] + total(lake, run_id))
     parts += _section("throughput of the last start", [_throughput(r) for r in throughput(lake, run_id)])
     return "\n".join(parts)
+
+
+def students(lake: Lake, run_id: str) -> Rows:
+    """The newest training of each, in order, with its figures."""
+    rows = lake.rows("""SELECT * FROM students WHERE run_id = $1
+        QUALIFY row_number() OVER (PARTITION BY name ORDER BY created DESC) = 1 ORDER BY created""", [run_id])
+    return [dict(row, figures=json.loads(row["figures"])) for row in rows]
+
+
+def _student(row: dict[str, Any]) -> str:
+    told = [*training_records.learnt(row["figures"]), *training_records.cost(row["figures"])]
+    return f"{row['name']}: {row['plugin']}" + "".join(f", {part}" for part in told)
 
 
 def _section(title: str, lines: list[str]) -> list[str]:

@@ -33,5 +33,23 @@ def test_the_picture_is_made_where_there_are_losses(tmp_path: Path) -> None:
     assert path
     assert path.read_bytes().startswith(b"\x89PNG")
     assert training_records.picture("demo, sft", {}, tmp_path / "none.png") is None
-    assert "3 s, 1,234 tokens/s, 50% of the matrix rate, 1,024 MiB at most" in training_records._cost(FIGURES)
-    assert training_records._cost({}) == "step"
+    assert training_records.cost(FIGURES) == ["3 s", "1,234 tokens/s", "50% of the matrix rate", "1,024 MiB at most"]
+    assert training_records.cost({}) == []
+
+
+def test_what_was_learnt_is_told_as_far_as_it_is_known(tmp_path: Path) -> None:
+    ranked = {"first_loss": 0.7, "last_loss": 0.2, "held_out_accuracy": 0.5926, "held_out_pairs": 1200,
+              "held_out_auroc": None}
+    assert training_records.learnt(ranked) == ["loss 0.700 to 0.200", "accuracy 0.59 on 1,200 held-out pairs"]
+    rewarded = {**FIGURES, "rewards": [[5, -1.0], [10, -0.5]], "first_reward": -1.0, "last_reward": -0.5}
+    assert training_records.learnt(rewarded) == ["mean reward -1.00 to -0.50"]
+    assert training_records.learnt({}) == []
+    plain, both = (training_records.picture("x", figures, tmp_path / f"{name}.png")
+                   for name, figures in (("plain", FIGURES), ("both", rewarded)))
+    assert plain and both and plain.read_bytes() != both.read_bytes()
+
+
+def test_prompts_that_were_trained_on_and_left_out_are_rows_too() -> None:
+    figures = {"prompts": 35, "pairs": 126, "pairs_too_long": 4}
+    row = training_records.training_row("s", "r", "rm", "d", {}, figures, "now")
+    assert (row["rows"], row["rows_too_long"]) == (35, 4)

@@ -316,3 +316,14 @@ def test_a_student_that_got_worse_is_refused_and_the_report_says_so(make: Callab
 def test_a_recipe_with_rounds_is_the_same_run_without_them(make: Callable[..., Run]) -> None:
     one: Recipe = make().recipe
     assert one.id == one.model_copy(update={"rounds": None}).id
+
+
+def test_a_reward_that_is_no_reward_model_is_refused_before_it_is_trained(make: Callable[..., Run]) -> None:
+    run = make(rounds={"reward": "sft"})
+    with pytest.raises(UserError, match=r"rounds\.reward is 'sft', and its trainer 'lab.teach' makes no reward model"):
+        check._rounds(run.recipe)
+
+
+def test_what_varies_has_to_be_a_number_of_the_source(make: Callable[..., Run]) -> None:
+    with pytest.raises(UserError, match="no number of that name: did you mean 'seed'"):
+        check._rounds(make(rounds={"vary": "seeds"}).recipe)
