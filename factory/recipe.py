@@ -43,10 +43,12 @@ class Plugin(BaseModel):
     @classmethod
     def _is_json(cls, params: dict[str, Any]) -> dict[str, Any]:
         """They are part of ids, and TOML can hold what JSON cannot."""
-        try:
-            content_id(params)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"a parameter is a date, a time, inf or nan: write it as a text ({error})") from error
+        for key, value in params.items():
+            try:
+                content_id(value)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{key} = {value} is a date, a time, inf or nan: write a finite number, or a text"
+                                 ) from error
         return params
 
     def with_params(self, **more: Any) -> "Plugin":

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from factory import plugins, terms, truncation
 from factory.lake import Lake
 from factory.protocols import UserError
-from factory.recipe import DatasetSpec, MeasureSpec, Plugin, Recipe
+from factory.recipe import DatasetSpec, Generate, MeasureSpec, Plugin, Recipe
 from factory.records import Candidate, Completion, Problem, Request, Trace
 from factory.run import make_teacher
 from factory.stages import (
@@ -84,7 +84,14 @@ def _teachers(recipe: Recipe) -> list[str]:
     if recipe.evaluate:
         bases = [s.base for s in recipe.students if s.base not in [t.name for t in recipe.students]]
         for base in [*bases, *recipe.evaluate.models]:
-            make_teacher(recipe.evaluate.teacher.with_params(model=base)).check()
+            asked = make_teacher(recipe.evaluate.teacher.with_params(model=base))
+            try:
+                asked.check()
+            except UserError as error:
+                raise UserError(f"evaluate.teacher cannot be started with the model '{base}': {error}") from error
+            for kind, spec in _of_evaluation(recipe):
+                if kind == "strategy":
+                    truncation.check(asked, Generate(strategy=spec))  # type: ignore[call-arg]
         if not bases and not recipe.evaluate.models and not recipe.rounds:
             print("note: there is no model to evaluate: add [[students]], or evaluate.models", file=sys.stderr)
         seen.append(f"evaluation with {recipe.evaluate.teacher.plugin}: it can be started")
@@ -128,7 +135,8 @@ def _try_out(recipe: Recipe) -> None:
     completion = Completion("One and one.", "\\boxed{2}", RAW, "stop", 1, 9, 5, mean_logprob=-0.5, min_logprob=-1.0)
     trace = Trace(Request("", "{}", "{}", 0), completion)
     group = _made_up(recipe)
-    tries = [("measure", spec, (Problem("1 + 1?", "2"), trace)) for spec in recipe.measures]
+    measures = [*recipe.measures, *(spec for kind, spec in _of_evaluation(recipe) if kind == "measure")]
+    tries = [("measure", spec, (Problem("1 + 1?", "2"), trace)) for spec in measures]
     for kind, spec, given in [*tries, *(("selector", dataset.selector, (group,)) for dataset in recipe.datasets)]:
         _try(kind, spec, *given)
     for dataset in recipe.datasets:

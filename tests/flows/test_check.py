@@ -40,10 +40,23 @@ def checked(**changes: Any) -> list[str]:
     ({"evaluate": {**HELD_OUT, "score": "lenght"}}, "no measure 'lenght': did you mean 'length'"),
     ({"evaluate": {**HELD_OUT, "curves": {"budgets": [8], "forcing": {"wait_s": 1}}}},
      "'budget_forcing' has no parameter 'wait_s'"),
+    ({"evaluate": {**HELD_OUT, "score": {"plugin": "reward", "model": "data/student"}}}, "holds no reward model"),
     ({"evaluate": {**HELD_OUT, "problems": {"plugin": "benchmark", "name": "gsm9k"}}}, "did you mean 'gsm8k'")])
 def test_what_a_plugin_lacks_is_found_before_anything_starts(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         checked(**changes)
+
+
+def test_a_student_that_cannot_be_asked_token_by_token_has_no_curve_by_budget(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "lab_check").mkdir()
+    (tmp_path / "lab_check/textual.py").write_text("from factory.teachers.scripted import scripted\n\n\n"
+                                                   "def textual(*, model: str):\n    return scripted()\n")
+    evaluate = {**HELD_OUT, "teacher": "lab_check.textual", "models": ["data/student"]}
+    assert checked(evaluate=evaluate)
+    with pytest.raises(UserError, match="'budget_forcing' needs a teacher that can be asked token by token"):
+        checked(evaluate={**evaluate, "curves": {"budgets": [8]}})
 
 
 def test_a_measure_under_its_own_name_is_there_for_a_selector() -> None:
