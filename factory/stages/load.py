@@ -29,14 +29,15 @@ def load(run: Run) -> None:
     if screened:
         screen.problems(run)
     _refuse_overlap(run)
-    _refuse_unknown_truth(run)
+    refuse_unknown_truth(run, "evaluate")
 
 
-def _refuse_unknown_truth(run: Run) -> None:
+def refuse_unknown_truth(run: Run, *parts: str) -> None:
+    """Raises UserError where held-out problems have no reference."""
     if run.lake.value("""SELECT count(*) FROM members m JOIN problems p ON p.id = m.problem_id
-            WHERE m.run_id = $1 AND m.part = 'evaluate' AND p.verifier = 'majority'""", [run.id]):
-        raise UserError("evaluate.problems has problems without a reference (verifier 'majority'), so no answer to "
-                        "them can be called right: evaluate on problems that have one")
+            WHERE m.run_id = $1 AND m.part IN (SELECT unnest($2)) AND p.verifier = 'majority'""", [run.id, parts]):
+        raise UserError("there are held-out problems without a reference (verifier 'majority'), so no answer to them "
+                        "can be called right: evaluate on problems that have one")
 
 
 def load_part(run: Run, spec: Plugin, part: str) -> int:

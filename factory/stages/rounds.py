@@ -263,6 +263,7 @@ def load_held_out(loop: Loop) -> None:
             load.load_part(arena, spec, JUDGED)
         for spec in test.problems:
             counts["rows"] += load.load_part(arena, spec, TEST)
+    load.refuse_unknown_truth(arena, JUDGED, TEST)
     held = arena.lake.sql("""SELECT m.part, count(*) FILTER (p.split = 'test'), count(*) FROM members m
         JOIN problems p ON p.id = m.problem_id WHERE m.run_id = $1 AND m.part IN (SELECT unnest($2)) GROUP BY 1""",
         [arena.id, list(_judged(loop))]).fetchall()

@@ -53,11 +53,11 @@ def pupil(*, model: str):
     "sums": '''
 from factory.records import Problem
 
-def sums(*, split: str, count: int, seed: int = 0):
+def sums(*, split: str, count: int, seed: int = 0, verifier: str = "exact_match"):
     """Splits and seeds share no problem, and exact_match is the verifier whose processes start fastest."""
     tens = {"train": 100, "dev": 2000, "test": 3000}[split] + 100 * seed
     for n in range(count):
-        yield Problem(f"Compute {tens} + {n}.", str(tens + n), "exact_match", "sums", split=split)
+        yield Problem(f"Compute {tens} + {n}.", str(tens + n), verifier, "sums", split=split)
 ''',
     "teach": '''
 import json
@@ -316,6 +316,15 @@ def test_a_student_that_got_worse_is_refused_and_the_report_says_so(make: Callab
 def test_a_recipe_with_rounds_is_the_same_run_without_them(make: Callable[..., Run]) -> None:
     one: Recipe = make().recipe
     assert one.id == one.model_copy(update={"rounds": None}).id
+
+
+@pytest.mark.parametrize("changes", [{"evaluate": {"problems": sums("test", 9, verifier="majority")}},
+                                     {"rounds": {"dev": sums("dev", 9, verifier="majority")}}])
+def test_held_out_problems_without_a_reference_are_refused_before_anything_is_bought(
+        make: Callable[..., Run], lab: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="held-out problems without a reference"):
+        rounds.everything(make(**changes))
+    assert not (lab / "lab/asked.txt").exists()
 
 
 def test_a_reward_that_is_no_reward_model_is_refused_before_it_is_trained(make: Callable[..., Run]) -> None:
