@@ -14,9 +14,10 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from factory import plugins
+from pydantic import TypeAdapter, ValidationError
+
 from factory.protocols import UserError
 from factory.students import _several
 
@@ -87,8 +88,12 @@ def call(function: Callable[..., dict[str, Any]], spec: dict[str, Any]) -> dict[
     known = list(inspect.signature(function).parameters)[len(paths):]
     if wrong := sorted(set(spec["params"]) - set(known)):
         raise UserError(f"'{spec['plugin']}' has no parameter '{wrong[0]}': use {', '.join(known)}")
-    if "." not in spec["plugin"]:
-        plugins.bind("student", spec["plugin"], spec["params"])
+    hints = get_type_hints(function, include_extras=True)
+    for key, value in spec["params"].items():
+        try:
+            TypeAdapter(hints.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            raise UserError(f"'{spec['plugin']}' cannot take {key} = {value!r}: {error.errors()[0]['msg']}") from error
     return function(*paths, **spec["params"])
 
 

@@ -1,6 +1,6 @@
 """Rows for the trainers: opened, checked, cut into tokens exactly where the loss is to lie, and put in order."""
 
-import contextlib
+import importlib
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -9,7 +9,6 @@ from typing import Any
 
 import datasets
 
-from factory import plugins
 from factory.protocols import UserError
 from factory.records import Message
 from factory.students import _span
@@ -45,14 +44,10 @@ def open_rows(dataset: Path, conversations: Sequence[str], others: Sequence[str]
 
 
 def _trainer_for(columns: Sequence[str]) -> str:
-    fitting = next((name for name in plugins.names("student") if _takes(name) and _takes(name) <= set(columns)), "")
+    takes = {name: set(getattr(importlib.import_module(f"factory.students.{name}"), "ROWS", ())) for name in sorted(
+        path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))}
+    fitting = next((name for name, rows in takes.items() if rows and rows <= set(columns)), "")
     return f"these rows are for the trainer '{fitting}'; use that, or " if fitting else ""
-
-
-def _takes(trainer: str) -> set[str]:
-    with contextlib.suppress(UserError):  # one that is not to be had here
-        return set(getattr(plugins.module("student", trainer), "ROWS", ()))
-    return set()
 
 
 def _is_conversation(value: Any) -> bool:

@@ -56,6 +56,13 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path: Path, capsys: pytes
     assert err.count("\n") == 1
 
 
+def test_a_number_out_of_its_bounds_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = {"plugin": "sft", "base": "b", "dataset": "d", "output": str(tmp_path / "o"), "params": {"epochs": 0}}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    assert program.main([str(tmp_path / "spec.json")]) == 2
+    assert "'sft' cannot take epochs = 0: Input should be greater than 0" in capsys.readouterr().err
+
+
 def test_a_spec_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([str(tmp_path / "none.json")]) == 2
     assert program.main([]) == 2
