@@ -147,9 +147,8 @@ def _row(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked], met:
 
 def _met(run: Run, one: Asked) -> np.ndarray | None:
     """[problems]: whether each meets the training data; None for a model that was not trained here."""
-    if not seen.is_trained(run.lake, one.model.path):
-        return None
-    return np.isin(one.samples.problems, list(seen.met(run, one.model.name, one.model.path)))
+    found = seen.met(run, one.model.name, one.model.path)
+    return None if found is None else np.isin(one.samples.problems, list(found))
 
 
 def _scores(run: Run, options: Evaluate, one: Asked, earlier: Sequence[Asked]) -> Iterator[dict[str, Any]]:

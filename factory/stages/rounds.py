@@ -411,8 +411,8 @@ def _row(loop: Loop, number: int, place: int, name: str, path: Path, scores: Map
 
 def _met(loop: Loop, student: str, model: Path, part: str) -> int | None:
     """How many of the problems it met in training, in this round or before; None for what was not trained here."""
-    known = seen.is_trained(loop.run.lake, model)
-    return len(seen.met(loop.arena, student, model, part)) if known else None
+    found = seen.met(loop.arena, student, model, part)
+    return None if found is None else len(found)
 
 
 def _told(decision: Decision) -> Row:

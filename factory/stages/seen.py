@@ -21,10 +21,12 @@ from factory.stages.decontaminate import LONG
 VERSION = 2
 
 
-def met(run: Run, student: str, model: Path, part: str = "evaluate") -> set[str]:
+def met(run: Run, student: str, model: Path, part: str = "evaluate") -> set[str] | None:
     """Ids of the problems of `part` that meet the data which the student in the folder `model`, the one that it started
-    from, and so on, were trained on."""
+    from, and so on, were trained on; None for a model that was not trained here."""
     words, selections = run.recipe.decontaminate.words, _selections(run.lake, model)
+    if selections is None:
+        return None
     members = run.lake.rows("""SELECT p.id, p.prompt FROM members m JOIN problems p ON p.id = m.problem_id
         WHERE m.run_id = $1 AND m.part = $2 ORDER BY p.id""", [run.id, part])
     params = canonical({"words": words, "version": VERSION})
@@ -42,23 +44,15 @@ def met(run: Run, student: str, model: Path, part: str = "evaluate") -> set[str]
                                            [screening]).fetchall()}
 
 
-def is_trained(lake: Lake, model: Path) -> bool:
-    """Whether it was trained here, so that its data is known."""
-    return _place(model) in _trainings(lake)
-
-
-def _selections(lake: Lake, model: Path) -> list[str]:
+def _selections(lake: Lake, model: Path) -> list[str] | None:
     """What was chosen for the training of a model and of those before it."""
-    known, found = _trainings(lake), set[str]()
+    known = {_place(Path(row["path"])): row for row in lake.rows(
+        "SELECT s.path, s.base, d.selection FROM students s JOIN datasets d ON d.id = s.dataset")}
+    found = set[str]()
     while row := known.pop(_place(model), None):
         found.add(row["selection"])
         model = Path(row["base"] or "")
-    return sorted(found)
-
-
-def _trainings(lake: Lake) -> dict[tuple[str, ...], dict[str, Any]]:
-    return {_place(Path(row["path"])): row for row in lake.rows(
-        "SELECT s.path, s.base, d.selection FROM students s JOIN datasets d ON d.id = s.dataset")}
+    return sorted(found) or None
 
 
 def _place(model: Path) -> tuple[str, ...]:

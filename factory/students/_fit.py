@@ -130,9 +130,7 @@ def _plan(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path
     first = [rows[i] for i in places[:options.batch]]
     trainer.at_most = max(longest, options.tokens_at_once or (CPU_LINE if options.place == "cpu" else GPU_LINE))
     kept = _estimate.kept_per_token(trainer, trainer.collate(first[:2])[0])
-    parameters = list(trainer.model.parameters())
-    memory = _estimate.static(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad),
-                              "adamw" if options.lora else options.optimizer)
+    memory = _static(trainer, options)
     memory, tokens, checkpointing = _estimate.plan(
         memory, kept, min(trainer.at_most, max(longest, sum(row["length"] for row in first))), longest,
         trainer.model.config.get_text_config().num_hidden_layers, _device.free_memory(options.place),
@@ -147,14 +145,18 @@ def _plan(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path
     return made
 
 
+def _static(trainer: Any, options: Options) -> _estimate.Memory:
+    parameters = list(trainer.model.parameters())
+    return _estimate.static(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad),
+                            "adamw" if options.lora else options.optimizer)
+
+
 def _shares(trainer: Any, rows: Sequence[Row], places: Sequence[int], output: Path, options: Options, fixed: int
             ) -> Row:
     """On several GPUs: a share of the weights, gradients and optimiser each. A batch thrown away would have to be so
     on all of them at once, so activations and time are not foretold."""
-    parameters, world = list(trainer.model.parameters()), trainer.accelerator.num_processes
-    memory = _estimate.static(sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad),
-                              "adamw" if options.lora else options.optimizer)
-    share = memory.total // world
+    world = trainer.accelerator.num_processes
+    share = _static(trainer, options).total // world
     if trainer.args.should_save:
         print(f"about {_estimate.size(share)} on each of {world} GPUs, and what a line of "
               f"{options.tokens_at_once or GPU_LINE:,} tokens keeps, for {steps(places, options):,} steps",

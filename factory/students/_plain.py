@@ -150,12 +150,14 @@ def _kept(model: Any, work: Work) -> float:
 
 def _seconds(model: Any, work: Work) -> float:
     """Of the whole run, by a pass over one text and one token written, each timed when it is warm."""
+    texts = max(1, PROBE // work.longest)
+
     def once() -> None:
-        _forward(model, max(1, PROBE // work.longest), work.longest, work.whole_logits).backward()
+        _forward(model, texts, work.longest, work.whole_logits).backward()
 
     model.train()
     once()
-    taken = min(_estimate.seconds(once) for _ in range(3)) / (max(1, PROBE // work.longest) * work.longest)
+    taken = min(_estimate.seconds(once) for _ in range(3)) / (texts * work.longest)
     model.zero_grad(set_to_none=True)
     writing = _writing(model, work) * work.written * len(work.batches) if work.written else 0.0
     return taken * work.passes * sum(work.sizes) + writing
